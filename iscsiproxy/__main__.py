@@ -1,0 +1,7 @@
+"""`python -m iscsiproxy`."""
+
+from __future__ import annotations
+
+from iscsiproxy.cli import main
+
+main()
