@@ -1,0 +1,81 @@
+"""The command line: one module a subcommand, loaded when it is called.
+
+This room wires the others together. Exit codes: 0 done, 1 a command's own kind of failure, 2 bad usage or file, 3 a
+fault that never fired, 70 an error of this program.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from iscsiproxy import __version__
+from iscsiproxy.errors import IscsiProxyError, UserError
+
+__all__ = ["main"]
+
+#: Each subcommand and what it is for; its module is only imported to run it.
+_COMMANDS = {
+    "run": "Put the proxy between an initiator and a target.",
+    "faults": "List, show and check scenario files.",
+    "decode": "Print raw bytes or hex as readable PDUs.",
+    "doctor": "Say which real peers and tools are here, and what is missing for what.",
+}
+
+
+class _Commands(click.Group):
+    """A group that imports a subcommand when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"iscsiproxy.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], _COMMANDS, n=1)
+            if near:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="iscsiproxy")
+def _cli() -> None:
+    """Break iSCSI on purpose, exactly, between a real initiator and a real target."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        _cli.main(prog_name="iscsiproxy", standalone_mode=True)
+    except (IscsiProxyError, ExceptionGroup) as raised:
+        error = _only(raised)
+        if not isinstance(error, IscsiProxyError):
+            raise
+        internal = not isinstance(error, UserError)
+        click.echo(f"iscsiproxy: {'internal error: ' if internal else ''}{error}", err=True)
+        sys.exit(70 if internal else 2)
+
+
+def _only(error: BaseException) -> BaseException:
+    """Unwrap what a nursery has wrapped."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,245 @@
+"""`iscsiproxy run`: stand between an initiator and a target, and break things as the scenario files say."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from iscsiproxy import __version__
+from iscsiproxy.capture import Capture
+from iscsiproxy.cli.screen import Screen
+from iscsiproxy.errors import UsageError
+from iscsiproxy.journal import Journal
+from iscsiproxy.language.spec import Scenario
+from iscsiproxy.proxy import Address, Proxy, Route, Settings, Sink, parse_address
+from iscsiproxy.runs.library import load_all
+
+__all__ = ["command"]
+
+_LOOPBACK = "127.0.0.1"
+#: How long CMD has to end after it was asked to, in seconds.
+_PATIENCE = 5.0
+
+_EPILOG = """\b
+Examples:
+  iscsiproxy run --listen :3261 --target storage:3260
+  iscsiproxy run --listen :0 --target :3260 --faults data_out_lost -- \\
+      qemu-io -f raw -c 'write 0 1M' 'iscsi://{portal}/iqn.2004-01.com.example:t/1'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """A run as the command line asks for it."""
+
+    routes: tuple[Route, ...]
+    scenarios: tuple[Scenario, ...]
+    seed: int
+    journal: Path | None
+    capture: Path | None
+    settings: Settings
+    argv: tuple[str, ...]
+
+
+@click.command(name="run", epilog=_EPILOG)
+@click.option("--listen", metavar="A:P", help="Where initiators connect; :0 picks a free loopback port.")
+@click.option("--target", metavar="H:P", help="The real target's portal; the port is 3260 if not given.")
+@click.option("--map", "maps", multiple=True, metavar="A:P=H:P", help="A further pair of both; may be repeated.")
+@click.option("--faults", multiple=True, metavar="FILE|NAME", help="A scenario to arm; may be repeated.")
+@click.option("-p", "params", multiple=True, metavar="NAME=VALUE", help="Set a parameter of the scenarios.")
+@click.option("--seed", type=int, help="Reproduce a run's random decisions.  [default: a fresh one, printed]")
+@click.option("--journal", type=click.Path(path_type=Path), metavar="FILE", help="Record everything as JSON lines.")
+@click.option("--capture", type=click.Path(path_type=Path), metavar="FILE", help="Record both legs as pcapng.")
+@click.option("--on-garbage", type=click.Choice(["pass", "close"]), default="pass", show_default=True,
+              help="What to do with a connection whose bytes are no PDUs.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines.")
+@click.option("-v", "--verbose", count=True, help="Show connections and decisions; twice: every PDU.")
+@click.argument("argv", nargs=-1, metavar="[-- CMD ...]", type=click.UNPROCESSED)
+def command(
+    listen: str | None,
+    target: str | None,
+    maps: tuple[str, ...],
+    faults: tuple[str, ...],
+    params: tuple[str, ...],
+    seed: int | None,
+    journal: Path | None,
+    capture: Path | None,
+    on_garbage: str,
+    as_json: bool,
+    verbose: int,
+    argv: tuple[str, ...],
+) -> None:
+    """Put the proxy between an initiator and a target.
+
+    The first line printed says where it is ready. Without CMD it serves until Ctrl-C or SIGTERM. With CMD it runs it,
+    with the proxy's address in place of {portal}, {host} and {port} and in the environment as ISCSIPROXY_PORTAL, prints
+    to stderr, and ends with CMD's status if that is not zero; else with 3 if a fault that had to fire never did.
+    """
+    scenarios = load_all(faults, _pairs(params))
+    plan = _Plan(
+        routes=_routes(listen, target, maps),
+        scenarios=tuple(scenarios),
+        seed=random.SystemRandom().randrange(1 << 32) if seed is None else seed,
+        journal=journal,
+        capture=capture,
+        settings=Settings(close_on_garbage=on_garbage == "close"),
+        argv=argv,
+    )
+    screen = Screen(sys.stderr if argv else sys.stdout, as_json=as_json, verbosity=verbose)
+    sys.exit(trio.run(_run, plan, screen))
+
+
+def _pairs(params: Sequence[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for param in params:
+        name, equals, value = param.partition("=")
+        if not equals or not name:
+            raise UsageError(f"-p {param!r}: expected name=value")
+        pairs[name] = value
+    return pairs
+
+
+def _routes(listen: str | None, target: str | None, maps: Sequence[str]) -> tuple[Route, ...]:
+    pairs: list[tuple[str, str]] = []
+    if listen is not None or target is not None:
+        if listen is None or target is None:
+            raise UsageError(
+                f"--{'target' if listen is None else 'listen'} needs --{'listen' if listen is None else 'target'} too"
+            )
+        pairs.append((listen, target))
+    for text in maps:
+        left, equals, right = text.partition("=")
+        if not equals:
+            raise UsageError(f"--map {text!r}: expected LISTEN=TARGET, as in :3261=storage:3260")
+        pairs.append((left, right))
+    if not pairs:
+        raise UsageError("nowhere to listen: give --listen and --target, or --map")
+    return tuple(
+        Route(parse_address(left, default_host=_LOOPBACK), parse_address(right, default_host=_LOOPBACK))
+        for left, right in pairs
+    )
+
+
+async def _run(plan: _Plan, screen: Screen) -> int:
+    with ExitStack() as files:
+        sinks = [Sink(screen, pdus=screen.wants_pdus)]
+        facts = {
+            "seed": plan.seed,
+            "routes": [f"{route.listen}={route.target}" for route in plan.routes],
+            "scenarios": [scenario.name for scenario in plan.scenarios],
+        }
+        journal = capture = None
+        if plan.journal is not None:
+            journal = files.enter_context(Journal(plan.journal, **facts))
+            sinks.append(Sink(journal, pdus=True))
+        if plan.capture is not None:
+            capture = files.enter_context(Capture(plan.capture))
+            sinks.append(Sink(capture, pdus=True))
+        proxy = Proxy(
+            plan.routes, scenarios=plan.scenarios, rng=random.Random(plan.seed), sinks=sinks, settings=plan.settings
+        )
+        status = await _serve(plan, proxy, screen)
+    for what, recorder in (("journal", journal), ("capture", capture)):
+        if recorder is not None and recorder.lost:
+            screen.line(f"the {what} lacks {recorder.lost} records: the disk could not keep up", fg="red")
+    return _concluded(proxy, screen, status, captive=bool(plan.argv))
+
+
+async def _serve(plan: _Plan, proxy: Proxy, screen: Screen) -> int:
+    """Run the proxy until a signal comes or CMD ends; give CMD's status, or 0."""
+    status = 0
+    async with trio.open_nursery() as nursery:
+        routes = await nursery.start(proxy.run)
+        _ready(routes, plan, screen)
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            if plan.argv:
+                status = await _captive(plan.argv, [route.listen for route in routes], signals)
+            else:
+                await anext(aiter(signals))
+            await proxy.shutdown()
+        nursery.cancel_scope.cancel()
+    return status
+
+
+def _ready(routes: Sequence[Route], plan: _Plan, screen: Screen) -> None:
+    if screen.as_json:
+        screen.json(
+            {
+                "event": "ready",
+                "version": __version__,
+                "pid": os.getpid(),
+                "seed": plan.seed,
+                "listen": [str(route.listen) for route in routes],
+                "target": [str(route.target) for route in routes],
+                "scenarios": [scenario.name for scenario in plan.scenarios],
+            }
+        )
+        return
+    for route in routes:
+        screen.line(f"ready listen={route.listen} target={route.target} seed={plan.seed}")
+    for scenario in plan.scenarios:
+        screen.line(f"armed {scenario.name}{': ' + scenario.title if scenario.title else ''}")
+
+
+async def _captive(argv: Sequence[str], portals: Sequence[Address], signals: Any) -> int:
+    """Run CMD to its end; a signal to us ends it. Give its status as a shell would."""
+    first = portals[0]
+    words = {"{portal}": str(first), "{host}": first.host, "{port}": str(first.port)}
+    filled = []
+    for word in argv:
+        for placeholder, value in words.items():
+            word = word.replace(placeholder, value)
+        filled.append(word)
+    environment = os.environ | {
+        "ISCSIPROXY_PORTAL": str(first),
+        "ISCSIPROXY_HOST": first.host,
+        "ISCSIPROXY_PORT": str(first.port),
+        "ISCSIPROXY_PORTALS": " ".join(map(str, portals)),
+    }
+    try:
+        process = await trio.lowlevel.open_process(filled, env=environment)
+    except OSError as error:
+        raise UsageError(f"cannot run {filled[0]}: {error.strerror}") from error
+
+    async def end_on_signal() -> None:
+        await anext(aiter(signals))
+        process.terminate()
+        with trio.move_on_after(_PATIENCE):
+            await process.wait()
+        process.kill()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end_on_signal)
+        status = await process.wait()
+        nursery.cancel_scope.cancel()
+    return 128 - status if status < 0 else status
+
+
+def _concluded(proxy: Proxy, screen: Screen, status: int, *, captive: bool) -> int:
+    """Say how often each rule fired, and choose the exit code."""
+    relay = proxy.relay
+    engine = relay.engine if relay is not None else None
+    unfired = []
+    if engine is not None:
+        unfired = list(engine.unfired())
+        if screen.as_json:
+            screen.json({"event": "rules", "rules": [counted.facts() for counted in engine.counters()]})
+        else:
+            for counted in engine.counters():
+                screen.line(f"rule {counted.rule}: matched {counted.matched}, fired {counted.fired}")
+            for rule in unfired:
+                screen.line(f"rule {rule} never fired", fg="red")
+    if relay is not None and relay.crashes:
+        screen.line(f"{len(relay.crashes)} internal errors; the run proves nothing", fg="red")
+        return status or 70
+    return status or (3 if unfired and captive else 0)

@@ -1,0 +1,136 @@
+"""What a run prints: one line an event, for people or as JSON.
+
+People get the moment, the connection, the rule, the PDU and what was done to it; programs get one JSON object a line
+with the same facts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import click
+
+from iscsiproxy.session.events import (
+    Closed,
+    Connected,
+    ConnectFailed,
+    Decided,
+    Delivered,
+    Event,
+    Fired,
+    FullFeature,
+    Noted,
+    Received,
+    Unframed,
+    Violated,
+)
+from iscsiproxy.wire.describe import summary
+
+__all__ = ["Screen"]
+
+#: Decisions that tell of something gone wrong with a rule: shown without -v.
+_ALARMING = frozenset({"failed", "shadowed", "expired"})
+
+
+class Screen:
+    """Prints events to `out`. `verbosity` 0: faults and failures; 1: connections and decisions; 2: every PDU."""
+
+    def __init__(self, out: TextIO, *, as_json: bool, verbosity: int) -> None:
+        self._out = out
+        self.as_json = as_json
+        self._verbosity = verbosity
+
+    @property
+    def wants_pdus(self) -> bool:
+        """Whether every PDU is to be shown."""
+        return self._verbosity >= 2
+
+    def __call__(self, event: Event) -> None:
+        """Print an event, if it is to be shown."""
+        if self._verbosity < _level(event):
+            return
+        if self.as_json:
+            self.json({"event": _kind(event), "n": event.n, "at": round(event.at, 6), **_facts(event)})
+        else:
+            where = f"conn {event.conn:<3}" if event.conn else "        "
+            self.line(f"{event.at:10.4f}s  {where} {_text(event)}", **_style(event))
+
+    def json(self, facts: dict[str, Any]) -> None:
+        """Print one JSON object on a line of its own."""
+        self._out.write(json.dumps(facts, ensure_ascii=False) + "\n")
+        self._out.flush()
+
+    def line(self, text: str, **style: Any) -> None:
+        """Print a line for people; colour only on a terminal."""
+        click.secho(text, file=self._out, **style)
+
+
+def _level(event: Event) -> int:
+    if isinstance(event, Received | Delivered):
+        return 2
+    if isinstance(event, Fired | ConnectFailed | Noted | Unframed):
+        return 0
+    if isinstance(event, Decided):
+        return 0 if event.what in _ALARMING else 1
+    return 1
+
+
+def _kind(event: Event) -> str:
+    return type(event).__name__.lower()
+
+
+def _style(event: Event) -> dict[str, Any]:
+    if isinstance(event, Fired):
+        return {"fg": "yellow", "bold": True}
+    if isinstance(event, ConnectFailed | Unframed) or (isinstance(event, Decided) and event.what in _ALARMING):
+        return {"fg": "red"}
+    return {"dim": True} if isinstance(event, Received | Delivered) else {}
+
+
+def _text(event: Event) -> str:
+    match event:
+        case Fired():
+            changes = f"  [{'; '.join(map(str, event.changes))}]" if event.changes else ""
+            return f"FAULT {event.rule} {event.act}: {event.label}: {event.text}{changes}"
+        case Decided():
+            return f"{event.what} {event.rule}: {event.text}"
+        case Noted():
+            return f"note {event.rule}: {event.text}" if event.rule else event.text
+        case Connected():
+            return f"connected {event.initiator} -> {event.listen} | {event.local} -> {event.target}"
+        case ConnectFailed():
+            return f"target {event.target} cannot be reached: {event.reason}; {event.initiator} was closed"
+        case FullFeature():
+            return f"full feature phase on the {event.leg} leg"
+        case Closed():
+            return f"{event.how.upper()} on the {event.leg} leg, by {event.by}"
+        case Unframed():
+            return f"no PDUs any more on the {event.leg} leg ({event.reason}); its bytes pass through raw"
+        case Violated():
+            return f"{event.by}: {event.text} ({event.section})"
+        case Received():
+            return f"{event.leg:>9} >  {summary(event.pdu)}"
+        case Delivered():
+            mark = "*" if event.changes or event.rules else " "
+            return f"{event.leg:>9} <{mark} {summary(event.pdu)}"
+        case _:
+            return repr(event)
+
+
+def _facts(event: Event) -> dict[str, Any]:
+    """Give the event's own attributes as JSON values; PDUs as their one-line summary."""
+    facts: dict[str, Any] = {"conn": event.conn}
+    render: dict[str, Callable[[Any], Any]] = {
+        "leg": str,
+        "by": str,
+        "pdu": summary,
+        "changes": lambda changes: [{"what": c.what, "old": c.old, "new": c.new} for c in changes],
+        "rules": list,
+        "keys": dict,
+    }
+    for name in type(event).__dataclass_fields__:
+        if name not in ("n", "at", "conn"):
+            facts[name] = render.get(name, lambda value: value)(getattr(event, name))
+    return facts

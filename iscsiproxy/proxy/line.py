@@ -1,0 +1,203 @@
+"""What waits to be written to one leg, in order.
+
+Everything that goes to a leg passes through its line: clean runs of bytes, PDUs, and what a fault does at a place in
+the stream (close, stall, end). A *slot* is the place of one PDU that a rule has in hand: while it is unfinished, what
+is behind it waits. A detached slot stands out of the line and goes as soon as it has something to send, between two
+PDUs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from iscsiproxy.session.events import Change
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["Chunk", "Line", "Out", "Slot", "Step"]
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Bytes that nobody touches.
+
+    `headers` are those of its PDUs that were looked at; `boundary` tells that a PDU ends with it.
+    """
+
+    data: bytes | memoryview
+    headers: tuple[Pdu, ...] = ()
+    boundary: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A PDU to write, from byte `start` up to `stop` (None: to its end). `of` is the event number it came with."""
+
+    pdu: Pdu
+    of: int
+    changes: tuple[Change, ...] = ()
+    rules: tuple[str, ...] = ()
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to do when its turn comes: `act` is called between two writes."""
+
+    act: Callable[[], None]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """The place of the PDU with event number `n`, of `size` bytes."""
+
+    n: int
+    size: int
+    items: deque[Out | Step] = field(default_factory=deque)
+    finished: bool = False
+    detached: bool = False
+
+
+class Line:
+    """The queue of one direction.
+
+    `write` sends one item and handles a peer that is gone. Whoever changes the line calls `drain`; only one drain runs
+    at a time. Beyond `limit` waiting bytes `put` and `room` block, which is what stops the reading.
+    """
+
+    def __init__(self, write: Callable[[Chunk | Out], Awaitable[None]], *, limit: int) -> None:
+        self._write = write
+        self._limit = limit
+        self._queue: deque[Chunk | Out | Step | Slot] = deque()
+        self._detached: list[Slot] = []
+        self._waiting = 0
+        self._boundary = True
+        self._draining = False
+        self._changed = trio.Event()
+
+    def __repr__(self) -> str:
+        state = "draining" if self._draining else "resting"
+        return f"<Line {len(self._queue)} in line, {len(self._detached)} detached, {self._waiting} bytes, {state}>"
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is being written."""
+        return not (self._queue or self._draining or self._detached)
+
+    @property
+    def holding(self) -> bool:
+        """A rule has a PDU of this line in hand."""
+        return bool(self._detached) or any(isinstance(item, Slot) and not item.finished for item in self._queue)
+
+    async def put(self, item: Chunk | Out) -> None:
+        """Add to the end and write what may be written; returns when there is room for more.
+
+        A chunk's memoryview is only used until then.
+        """
+        if self.idle:
+            self._draining = True
+            try:
+                await self._write(item)
+                self._boundary = _ends_pdu(item)
+            finally:
+                self._draining = False
+            if not (self._queue or self._detached):
+                return
+        else:
+            if isinstance(item, Chunk):
+                item.data = bytes(item.data)
+            self._queue.append(item)
+            self._waiting += _size(item)
+        await self.drain()
+        await self.room()
+
+    def step(self, act: Callable[[], None]) -> None:
+        """Add something to do at the end of the line; call `drain` afterwards."""
+        self._queue.append(Step(act))
+
+    def open(self, n: int, size: int) -> Slot:
+        """Open the slot of a PDU at the end of the line."""
+        slot = Slot(n, size)
+        self._queue.append(slot)
+        self._waiting += size
+        return slot
+
+    def detach(self, slot: Slot) -> None:
+        """Take a slot out of the line."""
+        if not slot.detached:
+            slot.detached = True
+            self._queue.remove(slot)
+            self._detached.append(slot)
+
+    async def drain(self) -> None:
+        """Write what may be written now; returns at once if that is being done already."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while (item := self._next()) is not None:
+                if isinstance(item, Step):
+                    item.act()
+                else:
+                    await self._write(item)
+                    self._boundary = _ends_pdu(item)
+        finally:
+            self._draining = False
+            self._notify()
+
+    async def room(self) -> None:
+        """Wait until less than the limit waits."""
+        while self._waiting > self._limit:
+            await self._changed.wait()
+
+    async def empty(self) -> None:
+        """Wait until everything has been written."""
+        while not self.idle:
+            await self._changed.wait()
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self._queue.clear()
+        self._detached.clear()
+        self._waiting = 0
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+
+    def _next(self) -> Chunk | Out | Step | None:
+        if self._detached and self._boundary:
+            for slot in self._detached:
+                if slot.items:
+                    return slot.items.popleft()
+            for slot in [slot for slot in self._detached if slot.finished]:
+                self._detached.remove(slot)
+                self._waiting -= slot.size
+        while self._queue:
+            head = self._queue[0]
+            if not isinstance(head, Slot):
+                self._waiting -= _size(head)
+                self._queue.popleft()
+                return head
+            if head.items:
+                return head.items.popleft()
+            if not head.finished:
+                return None
+            self._queue.popleft()
+            self._waiting -= head.size
+        return None
+
+
+def _size(item: Chunk | Out | Step) -> int:
+    if isinstance(item, Chunk):
+        return len(item.data)
+    return len(item.pdu) if isinstance(item, Out) else 0
+
+
+def _ends_pdu(item: Chunk | Out) -> bool:
+    return item.boundary if isinstance(item, Chunk) else item.stop is None

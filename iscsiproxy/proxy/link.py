@@ -1,0 +1,293 @@
+"""One direction of a connection pair: read, frame, ask, write.
+
+A link reads its source leg, cuts the bytes into PDUs and passes them to the line of the other leg. Bytes that nobody
+wants to see go on as they came, in the poller's turn; the link's own task wakes only for what has to wait or to be
+asked. Reading stops while too much waits to be written, so that backpressure goes from end to end.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import trio
+
+from iscsiproxy.engine.commands import Close, Detach, Finish, Send, Stall
+from iscsiproxy.proxy.leg import Leg
+from iscsiproxy.proxy.line import Chunk, Line, Out
+from iscsiproxy.proxy.relay import Closable, Relay
+from iscsiproxy.session.events import Change, Delivered, Received, Unframed
+from iscsiproxy.wire.framing import EVERYTHING, NEED_DATA, Framer, Header, NeedData, Run, Unframeable
+from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["Link", "PairSide"]
+
+#: Commands that take the PDU of their slot out of the relay's hand.
+_GOVERNING = (Send, Finish, Detach, Close, Stall)
+#: What may carry a TargetAddress (RFC 7143 13.8).
+_WITH_ADDRESS = (Opcode.LOGIN_RESPONSE, Opcode.TEXT_RESPONSE)
+
+
+class PairSide(Closable, Protocol):
+    """What a link knows of its pair."""
+
+    conn: int
+
+    def observed(self, leg: Leg, pdu: Pdu, n: int) -> None:
+        """Take note that a PDU has passed on a leg."""
+
+    def readdress(self, leg: Leg, pdu: Pdu) -> tuple[Pdu, tuple[Change, ...]]:
+        """Rewrite the target addresses in a PDU that goes to `leg`."""
+
+    async def source_ended(self, link: Link, how: str) -> None:
+        """Pass on that the peer at the source leg sent FIN or RST."""
+
+    def destination_lost(self, link: Link) -> None:
+        """Pass on that the peer at the destination leg has reset the connection."""
+
+
+class Link:
+    """One direction. `run` reads until the source ends; the legs belong to the pair."""
+
+    def __init__(self, relay: Relay, pair: PairSide, source: Leg, destination: Leg) -> None:
+        self.source = source
+        self.destination = destination
+        self.framer = Framer(interest=EVERYTHING, max_pdu=relay.settings.max_pdu)
+        self.framer.strict = True
+        self.line = Line(self._write, limit=relay.settings.max_held)
+        self._relay = relay
+        self._pair = pair
+        self._headers: list[Pdu] = []  # seen, but their bytes are still to be forwarded
+        self._left: Run | Pdu | Unframeable | NeedData | OSError | None = None  # what needs the task; NEED_DATA: an end
+        self._ready = True  # the source may have something to receive
+        self._task: trio.lowlevel.Task | None = None  # our own, while it rests
+
+    def __repr__(self) -> str:
+        return f"<Link {self.source.end} to {self.destination.end} {self.framer!r} {self.line!r}>"
+
+    async def run(self) -> None:
+        """Forward until the source's end has been passed on, or the source leg is closed by us."""
+        source, poller = self.source, self._relay.poller
+        source.on_close = self._source_closed
+        poller.register(source.fileno, self._readable)
+        try:
+            while not source.closed:
+                await source.unstalled()
+                if not await self._finish_forwarding():
+                    return
+                if not self._step():
+                    await self._park()
+        except trio.ClosedResourceError:
+            return
+        except OSError:
+            if not source.closed:
+                await self._pair.source_ended(self, "rst")
+        finally:
+            poller.unregister(source.fileno)
+
+    def _readable(self) -> bool:
+        """Forward what has come, if the link's task has nothing to do; tell whether that woke the task."""
+        if self._task is None:
+            self._ready = True  # the task will look before it rests
+            return False
+        self._ready = True
+        if not self._step():
+            return False
+        self._wake()
+        return True
+
+    def _step(self) -> bool:
+        """Receive and forward as far as that needs no waiting; tell whether the task has to go on."""
+        source, destination, framer, line = self.source, self.destination, self.framer, self.line
+        while self._ready:
+            if source.stalled:
+                return True
+            space = framer.space()
+            try:
+                count = source.receive_into(space)
+            except BlockingIOError:
+                self._ready = False
+                return False
+            except OSError as error:
+                self._left = error
+                return True
+            if not count:
+                self._left = NEED_DATA
+                return True
+            # A short read has emptied the socket; more will be told of.
+            self._ready = count == len(space)
+            if source.discard:
+                continue
+            framer.received(count)
+            while (event := framer.next_event()) is not NEED_DATA:
+                if isinstance(event, Run) and line.idle:
+                    self._observe_headers()
+                    data = event.data
+                    try:
+                        sent = destination.try_send(data)
+                    except OSError:
+                        sent = 0  # the line's writer meets it again, and knows what to do
+                    if sent < len(data):
+                        self._left = Run(data[sent:])
+                        return True
+                elif isinstance(event, Header):
+                    self._looked(event)
+                else:
+                    self._left = event
+                    return True
+        return False
+
+    async def _finish_forwarding(self) -> bool:
+        """Do what `_step` had to leave; False when the source has ended."""
+        event, self._left = self._left, None
+        if event is None:
+            return True
+        if event is NEED_DATA:
+            if not self.source.discard and (rest := self.framer.take_rest()):
+                await self.line.put(Chunk(rest, boundary=False))
+            await self._pair.source_ended(self, "fin")
+            return False
+        if isinstance(event, OSError):
+            raise event
+        framer = self.framer
+        while event is not NEED_DATA:
+            if isinstance(event, Run):
+                headers, self._headers = tuple(self._headers), []
+                await self.line.put(Chunk(event.data, headers, not framer.mid_pdu))
+            elif isinstance(event, Pdu):
+                await self._arrived(event)
+            elif isinstance(event, Header):
+                self._looked(event)
+            else:
+                await self._unframeable(event)
+            event = framer.next_event()
+        return True
+
+    def _observe_headers(self) -> None:
+        """Take note that the PDUs of a run, of which only the headers were looked at, go to the destination now."""
+        if self._headers:
+            for header in self._headers:
+                self._pair.observed(self.destination, header, 0)
+            self._headers = []
+
+    async def _park(self) -> None:
+        """Rest until `_wake`; cancellation ends it."""
+        self._task = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _wake(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _source_closed(self) -> None:
+        self._relay.poller.unregister(self.source.fileno)
+        self._wake()
+
+    async def _arrived(self, pdu: Pdu) -> None:
+        relay, pair = self._relay, self._pair
+        n = relay.next_n()
+        commands = ()
+        if relay.engine is not None or relay.records:
+            event = self._received(n, pdu)
+            relay.emit_pdu(event)
+            if relay.engine is not None:
+                commands = tuple(relay.engine.received(event, self.destination.digests))
+        pair.observed(self.source, pdu, n)
+        if any(isinstance(command, _GOVERNING) and command.slot == n for command in commands):
+            relay.hold(pair, self.line, n, len(pdu))
+            relay.carry_out(commands)
+            await self.line.drain()
+            await self.line.room()
+        else:
+            relay.carry_out(commands)
+            await self.line.put(Out(pdu, n))
+
+    def _received(self, n: int, pdu: Pdu, *, partial: bool = False) -> Received:
+        relay = self._relay
+        check = relay.records and not partial
+        return Received(
+            n=n,
+            at=relay.now,
+            conn=self._pair.conn,
+            leg=self.source.end,
+            pdu=pdu,
+            header_digest_ok=pdu.header_digest_ok() if check else None,
+            data_digest_ok=pdu.data_digest_ok() if check else None,
+            partial=partial,
+        )
+
+    def _looked(self, header: Header) -> None:
+        """Take note of a PDU of which only the header is looked at."""
+        relay, n = self._relay, 0
+        if header.oversize:
+            n = relay.next_n()
+            event = self._received(n, header.pdu, partial=True)
+            relay.emit_pdu(event)
+            if relay.engine is not None:
+                relay.carry_out(relay.engine.received(event, self.destination.digests))
+        self._pair.observed(self.source, header.pdu, n)
+        self._headers.append(header.pdu)
+
+    async def _unframeable(self, event: Unframeable) -> None:
+        relay = self._relay
+        relay.emit(
+            Unframed(n=relay.next_n(), at=relay.now, conn=self._pair.conn, leg=self.source.end, reason=event.reason)
+        )
+        if relay.settings.close_on_garbage:
+            self._pair.fault_close("rst", "both")
+        elif event.rest:
+            await self.line.put(Chunk(event.rest))
+
+    async def _write(self, item: Chunk | Out) -> None:
+        """Write one item of the line; a destination that is gone is the pair's affair."""
+        try:
+            if isinstance(item, Chunk):
+                for header in item.headers:
+                    self._pair.observed(self.destination, header, 0)
+                await self.destination.send(item.data)
+            else:
+                await self._deliver(item)
+        except trio.ClosedResourceError:
+            pass
+        except OSError:
+            if not self.destination.closed:
+                self._pair.destination_lost(self)
+
+    async def _deliver(self, out: Out) -> None:
+        relay, pair, leg = self._relay, self._pair, self.destination
+        pdu, changes = out.pdu, out.changes
+        whole = not out.start and out.stop is None
+        if whole and pdu.opcode in _WITH_ADDRESS:
+            pdu, more = pair.readdress(leg, pdu)
+            changes += more
+        header, data = leg.digests
+        if bool(pdu.header_digest) != header or (bool(pdu.data) and bool(pdu.data_digest) != data):
+            # The legs have settled on different digests: each carries its own.
+            pdu = pdu.sealed(header=header, data=data)
+        if not out.start:
+            pair.observed(leg, pdu, out.of)
+        raw = pdu.raw
+        await leg.send(raw if whole else raw[out.start : out.stop])
+        if relay.engine is None and not relay.records:
+            return
+        event = Delivered(
+            n=relay.next_n(),
+            at=relay.now,
+            conn=pair.conn,
+            leg=leg.end,
+            pdu=pdu,
+            of=out.of,
+            changes=changes,
+            rules=out.rules,
+            start=out.start,
+            sent=-1 if out.stop is None else out.stop,
+        )
+        relay.emit_pdu(event)
+        if relay.engine is not None:
+            relay.carry_out(relay.engine.delivered(event))

@@ -1,0 +1,218 @@
+"""A connection pair: two legs that carry one iSCSI connection, and the link of each direction.
+
+The pair owns both sockets from the moment it is made: when `run` returns, or is cancelled, both are closed. A FIN from
+one peer becomes a FIN to the other, in its place in the stream; a RST becomes a RST. Faults may close a leg on their
+own; the other one then stays as it is until its peer ends it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import trio
+
+from iscsiproxy.proxy.leg import Leg
+from iscsiproxy.proxy.line import Line
+from iscsiproxy.proxy.link import Link
+from iscsiproxy.proxy.portals import Portals, TextAddresses
+from iscsiproxy.proxy.relay import Relay
+from iscsiproxy.session.events import Change, Closed, Connected, FullFeature, How, Violated
+from iscsiproxy.session.tracker import DigestsOn, FullFeatureReached, Violation
+from iscsiproxy.wire.framing import EVERYTHING
+from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["Pair"]
+
+#: How long a peer has to close its side after a fault or a shutdown sent it a FIN, in seconds.
+_LINGER = 5.0
+
+
+class Pair:
+    """One connection through the proxy; `conn` is its number in the run."""
+
+    def __init__(self, relay: Relay, conn: int, initiator: Leg, target: Leg, portals: Portals) -> None:
+        self.conn = conn
+        self._relay = relay
+        self._legs = {End.INITIATOR: initiator, End.TARGET: target}
+        self._links = {
+            End.INITIATOR: Link(relay, self, initiator, target),
+            End.TARGET: Link(relay, self, target, initiator),
+        }
+        self._addresses = TextAddresses(portals, initiator.local, target.peer)
+        self._nursery: trio.Nursery | None = None
+        self._in_full_feature: set[End] = set()
+
+    def __repr__(self) -> str:
+        return f"<Pair {self.conn} {self._legs[End.INITIATOR]!r} {self._legs[End.TARGET]!r}>"
+
+    async def run(self) -> None:
+        """Relay until both peers have ended, one has reset, or a fault has closed both legs."""
+        relay = self._relay
+        initiator, target = self._legs[End.INITIATOR], self._legs[End.TARGET]
+        relay.pairs[self.conn] = self
+        for tracker in relay.trackers.values():
+            tracker.open(self.conn, relay.now)
+        relay.happened(
+            Connected(
+                n=relay.next_n(),
+                at=relay.now,
+                conn=self.conn,
+                initiator=str(initiator.peer),
+                listen=str(initiator.local),
+                local=str(target.local),
+                target=str(target.peer),
+            )
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for link in self._links.values():
+                    nursery.start_soon(link.run)
+        finally:
+            self._nursery = None
+            for leg in self._legs.values():
+                if not leg.closed:
+                    if leg.shut():
+                        self._closed(leg, "fin", "proxy")
+                    leg.close()
+            relay.forget(self.conn)
+
+    async def settled(self) -> None:
+        """Wait until nothing of this pair waits to be written."""
+        for link in self._links.values():
+            await link.line.empty()
+
+    # --- what has passed ---------------------------------------------------------------------------------------------
+
+    def observed(self, leg: Leg, pdu: Pdu, n: int) -> None:
+        """Update the state of `leg` by a PDU that has passed on it, and switch digests and interest when it says so.
+
+        On the target leg this happens when a PDU has come in, on the initiator leg before it goes out: the peer's next
+        bytes may be there at once (RFC 7143 6.3).
+        """
+        relay = self._relay
+        for fact in relay.trackers[leg.end].observe(self.conn, pdu, relay.now):
+            if isinstance(fact, DigestsOn):
+                leg.header_digest, leg.data_digest = fact.header, fact.data
+                framer = self._links[leg.end].framer
+                framer.header_digest, framer.data_digest = fact.header, fact.data
+            elif isinstance(fact, FullFeatureReached):
+                self._full_feature(leg, tuple(fact.keys.items()))
+            elif isinstance(fact, Violation) and relay.records:
+                relay.emit(
+                    Violated(
+                        n=relay.next_n(),
+                        at=relay.now,
+                        conn=self.conn,
+                        leg=leg.end,
+                        by=fact.by,
+                        text=fact.text,
+                        section=fact.section,
+                        of=n,
+                    )
+                )
+
+    def _full_feature(self, leg: Leg, keys: tuple[tuple[str, str], ...]) -> None:
+        relay = self._relay
+        self._in_full_feature.add(leg.end)
+        self._links[leg.end].framer.strict = False
+        event = FullFeature(n=relay.next_n(), at=relay.now, conn=self.conn, leg=leg.end, keys=keys)
+        if leg.end is End.INITIATOR:
+            self.refresh()
+            relay.happened(event)
+        else:
+            relay.emit(event)
+
+    def refresh(self) -> None:
+        """Take the interest tables anew; before full feature phase, and where the legs differ, everything is seen."""
+        whole = len(self._in_full_feature) < 2 or len({leg.digests for leg in self._legs.values()}) > 1
+        for sender, link in self._links.items():
+            link.framer.interest = EVERYTHING if whole else self._relay.interest(sender)
+
+    def readdress(self, leg: Leg, pdu: Pdu) -> tuple[Pdu, tuple[Change, ...]]:
+        """Rewrite target addresses in what goes to the initiator."""
+        if leg.end is not End.INITIATOR:
+            return pdu, ()
+        limit = self._relay.trackers[End.INITIATOR].max_recv_data_segment_length(self.conn, of=End.INITIATOR)
+        return self._addresses.rewrite(pdu, limit=limit)
+
+    # --- ends --------------------------------------------------------------------------------------------------------
+
+    async def source_ended(self, link: Link, how: str) -> None:
+        """Pass on a peer's FIN behind what it sent before, its RST at once, unless a rule still holds something."""
+        source, other = link.source, link.destination
+        self._closed(source, cast(How, how), "peer")
+        if how == "rst":
+            source.close()
+            if not link.line.holding:
+                self._reset(other)
+                return
+            link.line.step(lambda: self._reset(other))
+        elif not source.discard:
+            link.line.step(lambda: self._shut(other))
+        await link.line.drain()
+        await link.line.empty()
+
+    def destination_lost(self, link: Link) -> None:
+        """Pass on a RST that the peer at the destination sent."""
+        link.line.clear()
+        self._closed(link.destination, "rst", "peer")
+        link.destination.close()
+        self._reset(link.source)
+
+    def _reset(self, leg: Leg) -> None:
+        if leg.reset():
+            self._closed(leg, "rst", "proxy")
+        self._finish()
+
+    def _shut(self, leg: Leg) -> None:
+        if leg.shut():
+            self._closed(leg, "fin", "proxy")
+
+    def _closed(self, leg: Leg, how: How, by: Literal["peer", "proxy", "fault"]) -> None:
+        relay = self._relay
+        relay.happened(Closed(n=relay.next_n(), at=relay.now, conn=self.conn, leg=leg.end, how=how, by=by))
+
+    def _finish(self) -> None:
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    # --- what faults do ----------------------------------------------------------------------------------------------
+
+    def _named(self, end: str) -> list[Leg]:
+        return list(self._legs.values()) if end == "both" else [self._legs[End(end)]]
+
+    def fault_close(self, how: str, end: str) -> None:
+        """Close a leg or both: `rst`, `fin`, or only our sending side (`half`)."""
+        for leg in self._named(end):
+            if how == "rst":
+                news = leg.reset()
+            else:
+                news = leg.shut()
+                leg.discard = leg.discard or how == "fin"
+            if news:
+                self._closed(leg, "rst" if how == "rst" else "fin", "fault")
+        if all(leg.closed for leg in self._legs.values()):
+            self._finish()
+        elif how == "fin" and end == "both" and self._nursery is not None:
+            self._nursery.start_soon(self._linger)
+
+    async def _linger(self) -> None:
+        await trio.sleep(_LINGER)
+        self._finish()
+
+    def stall(self, end: str, token: int) -> None:
+        """Neither read from nor write to a leg, or both."""
+        for leg in self._named(end):
+            leg.stall(token)
+
+    def resume(self, token: int) -> None:
+        """End that stall, wherever it is."""
+        for leg in self._legs.values():
+            leg.resume(token)
+
+    def wake(self, line: Line) -> None:
+        """Drain a line in a task of its own."""
+        if self._nursery is not None and not line.idle:
+            self._nursery.start_soon(line.drain)

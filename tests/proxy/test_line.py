@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from iscsiproxy.proxy.line import Chunk, Line, Out
+from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.pdu import Pdu
+
+
+class Wire:
+    """Takes what a line writes; `gate` closed makes it block, as a full socket does."""
+
+    def __init__(self) -> None:
+        self.written: list[object] = []
+        self.gate = trio.Event()
+        self.gate.set()
+
+    async def write(self, item: Chunk | Out) -> None:
+        await self.gate.wait()
+        self.written.append(bytes(item.data) if isinstance(item, Chunk) else (item.of, item.start, item.stop))
+
+
+def out(n: int, *, start: int = 0, stop: int | None = None) -> Out:
+    return Out(Pdu.build(Opcode.NOP_OUT, ITT=n), n, start=start, stop=stop)
+
+
+async def test_an_idle_line_writes_at_once() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=100)
+    await line.put(Chunk(b"a"))
+    await line.put(out(2))
+    assert wire.written == [b"a", (2, 0, None)]
+    assert line.idle
+
+
+async def test_what_is_behind_an_open_slot_waits() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=1000)
+    slot = line.open(1, 48)
+    view = bytearray(b"later")
+    await line.put(Chunk(memoryview(view)))
+    view[:] = b"xxxxx"  # the buffer is used again at once
+    assert wire.written == []
+    slot.items.append(out(1))
+    slot.finished = True
+    await line.drain()
+    assert wire.written == [(1, 0, None), b"later"]
+    assert line.idle
+
+
+async def test_a_slot_sends_what_it_has_before_it_is_finished() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=1000)
+    slot = line.open(1, 48)
+    slot.items.append(out(1, stop=20))
+    await line.drain()
+    assert wire.written == [(1, 0, 20)]
+    assert line.holding
+    slot.items.append(out(1, start=20))
+    slot.finished = True
+    await line.drain()
+    assert wire.written == [(1, 0, 20), (1, 20, None)]
+    assert not line.holding
+
+
+async def test_a_detached_slot_goes_between_two_pdus() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=1000)
+    slot = line.open(1, 48)
+    line.detach(slot)
+    await line.put(Chunk(b"first half", boundary=False))
+    slot.items.append(out(1))
+    slot.finished = True
+    await line.drain()
+    assert wire.written == [b"first half"]
+    await line.put(Chunk(b"second half"))
+    assert wire.written == [b"first half", b"second half", (1, 0, None)]
+    assert line.idle
+
+
+async def test_steps_keep_their_turn() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=1000)
+    slot = line.open(1, 48)
+    line.step(lambda: wire.written.append("step"))
+    await line.drain()
+    assert wire.written == []
+    slot.finished = True
+    await line.drain()
+    assert wire.written == ["step"]
+
+
+async def test_a_full_line_stops_its_reader_and_forgets_nothing() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=10)
+    slot = line.open(1, 48)
+    done = []
+
+    async def reader() -> None:
+        await line.put(Chunk(b"x" * 20))
+        done.append(True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        await wait_all_tasks_blocked()
+        assert not done
+        slot.finished = True
+        await line.drain()
+    assert done
+    assert wire.written == [b"x" * 20]
+
+
+async def test_only_one_drain_writes() -> None:
+    wire = Wire()
+    wire.gate = trio.Event()
+    line = Line(wire.write, limit=1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(line.put, Chunk(b"1"))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(line.put, Chunk(b"2"))
+        await wait_all_tasks_blocked()
+        await line.drain()
+        assert wire.written == []
+        wire.gate.set()
+    assert wire.written == [b"1", b"2"]
+
+
+async def test_empty_returns_when_all_is_written() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=1000)
+    slot = line.open(1, 48)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(line.empty)
+        await wait_all_tasks_blocked()
+        slot.finished = True
+        await line.drain()
+
+
+async def test_a_cleared_line_lets_everybody_go() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=10)
+    line.open(1, 48)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(line.room)
+        nursery.start_soon(line.empty)
+        await wait_all_tasks_blocked()
+        line.clear()
+    assert line.idle
+
+
+async def test_a_failing_write_leaves_the_line_usable() -> None:
+    async def broken(_: Chunk | Out) -> None:
+        raise OSError("gone")
+
+    line = Line(broken, limit=10)
+    with pytest.raises(OSError, match="gone"):
+        await line.put(Chunk(b"1"))
+    assert line.idle
