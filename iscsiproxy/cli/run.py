@@ -22,7 +22,7 @@ from iscsiproxy.errors import UsageError
 from iscsiproxy.journal import Journal
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy import Address, Proxy, Route, Settings, Sink, parse_address
-from iscsiproxy.runs.library import load_all
+from iscsiproxy.runs.library import arm
 
 __all__ = ["command"]
 
@@ -85,7 +85,7 @@ def command(
     with the proxy's address in place of {portal}, {host} and {port} and in the environment as ISCSIPROXY_PORTAL, prints
     to stderr, and ends with CMD's status if that is not zero; else with 3 if a fault that had to fire never did.
     """
-    scenarios = load_all(faults, _pairs(params))
+    scenarios = arm(faults, _pairs(params))
     plan = _Plan(
         routes=_routes(listen, target, maps),
         scenarios=tuple(scenarios),

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from iscsiproxy.engine.commands import Close, Detach, Finish, Send, Stall
+from iscsiproxy.engine.commands import Close, Command, Detach, Finish, Send, Stall
 from iscsiproxy.proxy.leg import Leg
 from iscsiproxy.proxy.line import Chunk, Line, Out
 from iscsiproxy.proxy.relay import Closable, Relay
@@ -139,27 +139,29 @@ class Link:
 
     async def _finish_forwarding(self) -> bool:
         """Do what `_step` had to leave; False when the source has ended."""
-        event, self._left = self._left, None
-        if event is None:
+        left, self._left = self._left, None
+        if left is None:
             return True
-        if event is NEED_DATA:
-            if not self.source.discard and (rest := self.framer.take_rest()):
+        if isinstance(left, OSError):
+            raise left
+        framer = self.framer
+        if isinstance(left, NeedData):
+            if not self.source.discard and (rest := framer.take_rest()):
                 await self.line.put(Chunk(rest, boundary=False))
             await self._pair.source_ended(self, "fin")
             return False
-        if isinstance(event, OSError):
-            raise event
-        framer = self.framer
-        while event is not NEED_DATA:
-            if isinstance(event, Run):
-                headers, self._headers = tuple(self._headers), []
-                await self.line.put(Chunk(event.data, headers, not framer.mid_pdu))
-            elif isinstance(event, Pdu):
-                await self._arrived(event)
-            elif isinstance(event, Header):
-                self._looked(event)
-            else:
-                await self._unframeable(event)
+        event: Run | Header | Pdu | Unframeable | NeedData = left
+        while not isinstance(event, NeedData):
+            match event:
+                case Run():
+                    headers, self._headers = tuple(self._headers), []
+                    await self.line.put(Chunk(event.data, headers, not framer.mid_pdu))
+                case Pdu():
+                    await self._arrived(event)
+                case Header():
+                    self._looked(event)
+                case _:
+                    await self._unframeable(event)
             event = framer.next_event()
         return True
 
@@ -192,7 +194,7 @@ class Link:
     async def _arrived(self, pdu: Pdu) -> None:
         relay, pair = self._relay, self._pair
         n = relay.next_n()
-        commands = ()
+        commands: tuple[Command, ...] = ()
         if relay.engine is not None or relay.records:
             event = self._received(n, pdu)
             relay.emit_pdu(event)

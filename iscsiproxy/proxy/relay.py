@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Protocol, assert_never
 
@@ -171,13 +172,11 @@ class Relay:
                 if held is not None:
                     held[1].detach(held[2])
             case Close():
-                pair = self.pairs.get(command.conn)
-                if pair is not None:
-                    self._in_turn(held, lambda: pair.fault_close(command.how, command.end))
+                if (pair := self.pairs.get(command.conn)) is not None:
+                    self._in_turn(held, partial(pair.fault_close, command.how, command.end))
             case Stall():
-                pair = self.pairs.get(command.conn)
-                if pair is not None:
-                    self._in_turn(held, lambda: pair.stall(command.end, command.token))
+                if (pair := self.pairs.get(command.conn)) is not None:
+                    self._in_turn(held, partial(pair.stall, command.end, command.token))
             case Resume():
                 for pair in list(self.pairs.values()):
                     pair.resume(command.token)

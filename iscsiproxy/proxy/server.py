@@ -111,18 +111,18 @@ class Proxy:
 
     async def _bind(self) -> list[tuple[socket.socket, Address]]:
         listeners: list[tuple[socket.socket, Address]] = []
-        try:
-            for route in self._asked:
+        for route in self._asked:
+            try:
                 found = await trio.socket.getaddrinfo(
                     route.listen.host, route.listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
                 )
                 listener = _listen(found[0][0], found[0][4])
-                listeners.append((listener, route.target))
-                self._routes[Address.of(listener.getsockname())] = route.target
-        except OSError as error:
-            for listener, _ in listeners:
-                listener.close()
-            raise UsageError(f"cannot listen at {route.listen}: {error.strerror or error}") from error
+            except OSError as error:
+                for other, _ in listeners:
+                    other.close()
+                raise UsageError(f"cannot listen at {route.listen}: {error.strerror or error}") from error
+            listeners.append((listener, route.target))
+            self._routes[Address.of(listener.getsockname())] = route.target
         return listeners
 
     def _open_listener(self, host: str, target: Address) -> Address | None:

@@ -6,13 +6,16 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from iscsiproxy.errors import UsageError
+from iscsiproxy.engine import SPECS
+from iscsiproxy.errors import FileError, UsageError
+from iscsiproxy.language import lint, load_all
+from iscsiproxy.language.spec import Scenario
 
-__all__ = ["find", "shipped", "shipped_folder"]
+__all__ = ["arm", "check", "find", "shipped", "shipped_folder"]
 
 
 def shipped_folder() -> Path:
@@ -40,6 +43,55 @@ def find(name: str) -> Path:
     library = shipped()
     if name in library:
         return library[name]
-    near: Sequence[str] = get_close_matches(name, library, n=1)
+    near = get_close_matches(name, library, n=1)
     hint = f"did you mean {near[0]}?" if near else "`iscsiproxy faults` lists them"
     raise UsageError(f"no scenario is called {name!r} ({hint})")
+
+
+def arm(names: Iterable[str], settings: Mapping[str, str]) -> tuple[Scenario, ...]:
+    """Read the scenarios for one run; `settings` are parameters, and values of matrix axes.
+
+    Each setting goes to the scenarios that know it. Raises UsageError for one that no scenario knows, for a matrix that
+    the settings do not narrow to one combination, and for a scenario named twice; FileError for a file that is wrong.
+    """
+    scenarios: dict[str, Scenario] = {}
+    known: set[str] = set()
+    for name in names:
+        path = find(name)
+        text = _read(path)
+        plain = load_all(text, file=str(path), acts=SPECS)
+        params, axes = set(plain[0].params), set(plain[0].axes)
+        known |= params | axes
+        chosen = load_all(
+            text,
+            file=str(path),
+            acts=SPECS,
+            params={key: value for key, value in settings.items() if key in params},
+            axes={key: value for key, value in settings.items() if key in axes},
+        )
+        if len(chosen) > 1:
+            wanted = " ".join(f"-p {axis}={value}" for axis, value in chosen[0].axes.items())
+            raise UsageError(f"{path.stem} has a matrix of {len(chosen)} runs: choose one, as in {wanted}")
+        if chosen[0].name in scenarios:
+            raise UsageError(f"{chosen[0].name} is given twice")
+        scenarios[chosen[0].name] = chosen[0]
+    for key in settings:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+            raise UsageError(f"no scenario has a parameter {key!r} ({hint})")
+    return tuple(scenarios.values())
+
+
+def check(path: Path, *, built: bool = True) -> tuple[FileError, ...]:
+    """Give everything that is wrong with a file. Raises UsageError if it cannot be read."""
+    return lint(_read(path), file=str(path), acts=SPECS, built=built)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text: byte {error.start} cannot be read") from error

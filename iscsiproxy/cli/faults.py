@@ -1,0 +1,111 @@
+"""`iscsiproxy faults`: the scenario files, listed, shown and checked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import click
+
+from iscsiproxy.engine import SPECS
+from iscsiproxy.errors import FileError
+from iscsiproxy.language import load_all
+from iscsiproxy.language.spec import Scenario
+from iscsiproxy.runs.library import check, find, shipped
+
+__all__ = ["command"]
+
+
+@click.group(name="faults", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List, show and check scenario files; without a subcommand, list."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_)
+
+
+@command.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a scenario.")
+def list_(as_json: bool = False) -> None:
+    """List the scenarios that ship with the program."""
+    scenarios = [_load(path)[0] for path in shipped().values()]
+    width = max(len(scenario.name) for scenario in scenarios)
+    for scenario in scenarios:
+        if as_json:
+            click.echo(json.dumps(_facts(scenario)))
+        else:
+            click.echo(f"{scenario.name:{width}}  {scenario.victim:9}  {scenario.title}")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(name: str, as_json: bool) -> None:
+    """Show what a scenario does: NAME of a shipped one, or a FILE."""
+    path = find(name)
+    scenarios = _load(path)
+    scenario = scenarios[0]
+    if as_json:
+        click.echo(json.dumps(_facts(scenario), indent=2))
+        return
+    click.secho(scenario.name, bold=True)
+    for line in (scenario.title, f"victim: {scenario.victim}", f"cites: {', '.join(scenario.cites)}"):
+        click.echo(f"  {line}")
+    for parameter, value in scenario.params.items():
+        click.echo(f"  parameter: -p {parameter}={value}")
+    for axis in scenario.axes:
+        values = dict.fromkeys(one.axes[axis] for one in scenarios)
+        click.echo(f"  matrix: -p {axis}={'|'.join(values)}")
+    if scenario.about:
+        click.echo(
+            "\n" + fill(" ".join(scenario.about.split()), width=100, initial_indent="  ", subsequent_indent="  ")
+        )
+    click.echo(f"\n{path.read_text(encoding='utf-8').rstrip()}")
+
+
+@command.command(name="lint")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object an error.")
+def lint_(files: tuple[Path, ...], as_json: bool) -> None:
+    """Check scenario FILES (default: the shipped ones) and print every error. Exit code 2 if there is any."""
+    wrong = 0
+    paths = files or tuple(shipped().values())
+    for path in paths:
+        for error in check(find(str(path)) if path.suffix else find(path.name)):
+            wrong += 1
+            click.echo(json.dumps(_error(error)) if as_json else str(error))
+    if wrong:
+        sys.exit(2)
+    if not as_json:
+        click.echo(f"{len(paths)} file{'s' if len(paths) > 1 else ''}: no errors")
+
+
+def _load(path: Path) -> tuple[Scenario, ...]:
+    return load_all(path.read_text(encoding="utf-8"), file=str(path), acts=SPECS, built=False)
+
+
+def _facts(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "name": scenario.name,
+        "title": scenario.title,
+        "victim": scenario.victim,
+        "covers": scenario.covers,
+        "cites": scenario.cites,
+        "about": scenario.about,
+        "params": dict(scenario.params),
+        "axes": dict(scenario.axes),
+        "file": scenario.file,
+    }
+
+
+def _error(error: FileError) -> dict[str, Any]:
+    return {
+        "file": error.file,
+        "line": error.line,
+        "column": error.column,
+        "message": error.message,
+        "hint": error.hint,
+    }

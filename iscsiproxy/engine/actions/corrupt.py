@@ -1,0 +1,101 @@
+"""`corrupt`: flip seeded bits in one part of the PDU."""
+
+from __future__ import annotations
+
+from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, ValueKind
+from iscsiproxy.session.events import Change
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["SPEC", "run"]
+
+_PARTS = ("header", "ahs", "data", "pad", "header-digest", "data-digest")
+
+SPEC = ActSpec(
+    name="corrupt",
+    help="flip bits, drawn with the run's seed, in one part of the PDU",
+    main="what",
+    params=(
+        Param(name="what", kind=ParamKind.CHOICE, help="the part", required=True, choices=_PARTS),
+        Param(name="at", kind=ParamKind.NUMBER, help="the byte of the part to begin at; drawn if not given"),
+        Param(
+            name="bits",
+            kind=ParamKind.NUMBER,
+            help="how many bits",
+            default=Literal_(value=1, kind=ValueKind.NUMBER),
+        ),
+        Param(
+            name="digest",
+            kind=ParamKind.CHOICE,
+            help="right: the digest fits the new bytes; keep: the old digest stays over them",
+            default="right",
+            choices=("right", "keep"),
+        ),
+    ),
+    changes=True,
+)
+
+
+def run(act: Built, work: Work) -> Pause | None:
+    """Flip bits in what is in hand."""
+    hand = work.need_hand()
+    part = act.params["what"]
+    pdu = hand.outgoing()
+    old = {
+        "header": pdu.bhs,
+        "ahs": pdu.ahs,
+        "data": pdu.data,
+        "pad": pdu.pad,
+        "header-digest": pdu.header_digest,
+        "data-digest": pdu.data_digest,
+    }[part]
+    bits = work.value(act.params["bits"], "bits")
+    if not old:
+        raise ActError(f"this PDU has no {part}")
+    places = range(len(old) * 8)
+    if act.params["at"] is not None:
+        at = work.value(act.params["at"], "at")
+        if not 0 <= at < len(old):
+            raise ActError(f"at is {at}, but the {part} has {len(old)} bytes")
+        places = range(at * 8, min(len(old), at + max(1, (bits + 7) // 8)) * 8)
+    if not 1 <= bits <= len(places):
+        raise ActError(f"bits is {bits}, expected 1 to {len(places)}")
+    flipped = bytearray(old)
+    for place in work.host.rng.sample(places, bits):
+        flipped[place // 8] ^= 0x80 >> place % 8
+    new = bytes(flipped)
+    first = next(i for i in range(len(old)) if old[i] != new[i])
+    change = Change(
+        what=f"{part}+{first}" if part not in ("header-digest", "data-digest") else part,
+        old=old[first : first + 4].hex(),
+        new=new[first : first + 4].hex(),
+    )
+    _put(hand, pdu, part, new, keep=act.params["digest"] == "keep")
+    hand.change(hand.pdu, [change], work.rule.name)
+    work.fired(act.act, f"{bits} bit{'s' if bits > 1 else ''} of the {part} flipped", [change])
+    return None
+
+
+def _put(hand: object, pdu: Pdu, part: str, new: bytes, *, keep: bool) -> None:
+    from iscsiproxy.engine.hand import Hand
+
+    assert isinstance(hand, Hand)
+    match part:
+        case "header-digest":
+            hand.pdu = pdu.with_parts(header_digest=new)
+            hand.keep_digests(hand.pdu)
+            return
+        case "data-digest":
+            hand.pdu = pdu.with_parts(data_digest=new)
+            hand.keep_digests(hand.pdu)
+            return
+        case "header":
+            hand.pdu = pdu.with_bhs(new)
+        case "ahs":
+            hand.pdu = Pdu(pdu.bhs, new, pdu.header_digest, pdu.data, pdu.pad, pdu.data_digest)
+        case "data":
+            hand.pdu = Pdu(pdu.bhs, pdu.ahs, pdu.header_digest, new, pdu.pad, pdu.data_digest)
+        case _:
+            hand.pdu = pdu.with_parts(pad=new)
+    if keep:
+        hand.keep_digests(hand.pdu)

@@ -1,0 +1,45 @@
+"""`duplicate`: send copies right behind the PDU."""
+
+from __future__ import annotations
+
+from iscsiproxy.engine.actions.drop import NUMBERS
+from iscsiproxy.engine.actions.set_ import assign
+from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.engine.hand import Copy
+from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, ValueKind
+
+__all__ = ["SPEC", "run"]
+
+#: More copies than this of one PDU are a mistake.
+_MAX_COPIES = 10_000
+
+SPEC = ActSpec(
+    name="duplicate",
+    help="send copies right behind the PDU, with other values in the fields given",
+    params=(
+        Param(
+            name="count",
+            kind=ParamKind.NUMBER,
+            help="how many copies",
+            default=Literal_(value=1, kind=ValueKind.NUMBER),
+        ),
+        Param(name="as", kind=ParamKind.NEW_NAME, help="a name for the copy"),
+        NUMBERS,
+    ),
+    fields=True,
+    extra=frozenset({"data", "pad", "text", "BHS"}),
+)
+
+
+def run(act: Built, work: Work) -> Pause | None:
+    """Add copies behind what is in hand."""
+    hand = work.need_hand()
+    count = work.value(act.params["count"], "count")
+    if not 1 <= count <= _MAX_COPIES:
+        raise ActError(f"count is {count}, expected 1 to {_MAX_COPIES}")
+    for _ in range(count):
+        pdu, changes = assign(hand.pdu, {name: work.value(fn, name) for name, fn in act.fields.items()})
+        sealed = hand.sealed(pdu) if changes or hand.rules else pdu
+        hand.copies.append(Copy(sealed, tuple(changes), work.rule.name, act.params["as"]))
+        work.fired(act.act, "a copy goes right behind it", changes)
+    return None

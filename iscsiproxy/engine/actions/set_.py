@@ -1,0 +1,123 @@
+"""`set`: give fields new values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from iscsiproxy.engine.actions.drop import NUMBERS
+from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.language.spec import ActSpec, Param, ParamKind
+from iscsiproxy.session.events import Change
+from iscsiproxy.wire.describe import field_text
+from iscsiproxy.wire.fields import lun_value
+from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.pdu import Pdu
+from iscsiproxy.wire.text import split_pairs
+
+__all__ = ["SPEC", "assign", "run"]
+
+#: Fields that `Pdu.with_data` and `with_ahs` would make right: they are set last, so that a lie stays a lie.
+_LENGTHS = ("DataSegmentLength", "TotalAHSLength")
+
+SPEC = ActSpec(
+    name="set",
+    help="give fields new values; right sides see the PDU as earlier acts left it",
+    params=(
+        NUMBERS,
+        Param(
+            name="fix",
+            kind=ParamKind.CHOICE,
+            help="none: leave lengths, padding and digests as they were",
+            choices=("none",),
+        ),
+    ),
+    fields=True,
+    extra=frozenset({"data", "pad", "text", "BHS"}),
+    changes=True,
+)
+
+
+def run(act: Built, work: Work) -> Pause | None:
+    """Change what is in hand."""
+    hand = work.need_hand()
+    values = {name: work.value(fn, name) for name, fn in act.fields.items()}
+    if values.get("I") and hand.pdu.opcode == Opcode.SCSI_COMMAND and not hand.pdu["I"]:
+        raise ActError("I from 0 to 1 consumes no CmdSN at the target; the renumbering that needs is not built yet")
+    pdu, changes = assign(hand.pdu, values, fix=act.params["fix"] != "none")
+    if act.params["fix"] == "none":
+        # The digests that were right, or wrong, before are the ones that stay.
+        sealed = hand.outgoing()
+        hand.keep_digests(pdu.with_parts(header_digest=sealed.header_digest, data_digest=sealed.data_digest))
+    hand.change(pdu, changes, work.rule.name)
+    work.fired(act.act, "changed" if changes else "had these values already", changes)
+    return None
+
+
+def assign(pdu: Pdu, values: Mapping[str, Any], *, fix: bool = True) -> tuple[Pdu, list[Change]]:
+    """Give fields and parts new values, and say what has changed.
+
+    Lengths and padding follow the data unless `fix` is false or they are among the fields. Raises ActError for a value
+    that does not fit.
+    """
+    changes: list[Change] = []
+    for name in sorted(values, key=lambda name: name in _LENGTHS):
+        value, before = values[name], pdu
+        try:
+            pdu, old, new = _assigned(pdu, name, value)
+        except (ValueError, KeyError, OverflowError) as error:
+            raise ActError(f"{name}: {error}") from error
+        if not fix and name not in _LENGTHS:
+            bhs = pdu.bhs[:4] + before.bhs[4:8] + pdu.bhs[8:]
+            pad = pdu.pad if name == "pad" else before.pad
+            pdu = pdu.with_bhs(bhs).with_parts(pad=pad)
+        if pdu != before:
+            changes.append(Change(what=name, old=old, new=new))
+    return pdu, changes
+
+
+def _assigned(pdu: Pdu, name: str, value: Any) -> tuple[Pdu, str, str]:
+    head, _, rest = name.partition(".")
+    if name == "data":
+        data = value.encode() if isinstance(value, str) else value
+        return pdu.with_data(data), _bytes(pdu.data), _bytes(data)
+    if name == "pad":
+        pad = value.encode() if isinstance(value, str) else value
+        return pdu.with_parts(pad=pad), _bytes(pdu.pad), _bytes(pad)
+    if head == "text":
+        data, old = _with_key(pdu.data, rest.encode(), str(value).encode())
+        return pdu.with_data(data), old, str(value)
+    if head == "BHS":
+        byte, _, bit = rest.partition(".")
+        at = int(byte)
+        before = pdu.bhs[at]
+        mask = 0x80 >> int(bit) if bit else 0xFF
+        if not 0 <= value <= (1 if bit else 0xFF):
+            raise ValueError(f"takes 0 to {1 if bit else 255}, not {value}")
+        after = (before & ~mask) | (value and mask if bit else value)
+        bhs = pdu.bhs[:at] + bytes([after]) + pdu.bhs[at + 1 :]
+        return pdu.with_bhs(bhs), f"{before:#04x}", f"{after:#04x}"
+    field = pdu.fields[name]
+    raw = lun_value(value) if name == "LUN" else value
+    changed = pdu.with_fields({name: raw})
+    return changed, field_text(field, field.get(pdu.bhs)), field_text(field, field.get(changed.bhs))
+
+
+def _with_key(data: bytes, key: bytes, value: bytes) -> tuple[bytes, str]:
+    """Give the text with another value of its first such key, or with the key added, and the old value."""
+    pairs, tail = split_pairs(data)
+    old = "absent"
+    written = []
+    for pair in pairs:
+        if old == "absent" and pair.startswith(key + b"="):
+            old = pair[len(key) + 1 :].decode("utf-8", "replace")
+            pair = key + b"=" + value
+        written.append(pair)
+    if old == "absent":
+        written.append(key + b"=" + value)
+    return b"".join(pair + b"\0" for pair in written) + tail, old
+
+
+def _bytes(data: bytes) -> str:
+    shown = data[:16].hex()
+    return f"{len(data)} bytes {shown}{'…' if len(data) > 16 else ''}"

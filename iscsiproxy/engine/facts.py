@@ -1,0 +1,94 @@
+"""What patterns and expressions look at: one PDU or event, the state around it, and captures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from iscsiproxy.session.events import Change
+from iscsiproxy.session.snapshot import Snapshot
+from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["Captured", "Change", "Look", "Reader", "Rng"]
+
+#: `state(conn, leg, pdu)`: what has been said on that leg before `pdu` (None: up to now).
+Reader = Callable[[int, End, "Pdu | None"], Snapshot]
+
+
+class Rng(Protocol):
+    """The part of `random.Random` that is used: a seeded generator comes from outside."""
+
+    def random(self) -> float:
+        """Draw from [0, 1)."""
+
+    def randint(self, a: int, b: int) -> int:
+        """Draw an integer from a to b, both included."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Draw a number from a to b."""
+
+    def sample(self, population: range, k: int) -> list[int]:
+        """Draw `k` different members."""
+
+
+@dataclass(slots=True, eq=False)
+class Look:
+    """One PDU or event as a pattern sees it.
+
+    `leg` is where it was seen; `arrival` tells a PDU that came in from one that was delivered. `event` is empty for a
+    PDU, else `connect`, `full-feature` or `close`.
+    """
+
+    conn: int
+    at: float
+    leg: End
+    state: Reader
+    rng: Rng
+    captures: Mapping[str, Captured]
+    pdu: Pdu | None = None
+    n: int | None = None
+    arrival: bool = True
+    event: str = ""
+    how: str = ""
+    by_proxy: bool = False
+    _view: Snapshot | None = None
+
+    @property
+    def view(self) -> Snapshot:
+        """The state on this leg before the PDU; read once."""
+        if self._view is None:
+            self._view = self.state(self.conn, self.leg, self.pdu)
+        return self._view
+
+    def within(self, captures: Mapping[str, Captured]) -> Look:
+        """Give the same look among the captures of one scenario."""
+        return replace(self, captures=captures)
+
+    def keep(self, view: Snapshot) -> None:
+        """Take the state from elsewhere."""
+        self._view = view
+
+    @property
+    def session(self) -> int:
+        """Which session this belongs to, the same on both legs; 0 before there is one."""
+        session = self.state(self.conn, End.INITIATOR, None).session
+        return session.id if session is not None else 0
+
+
+@dataclass(slots=True, eq=False)
+class Captured:
+    """What `as NAME` keeps: the PDU or event as it was, and whether its ITT has been given to another task since."""
+
+    look: Look
+    session: int
+    members: list[Captured]
+    CmdSN: int | None = None  #: of the task it belongs to
+    count: int = 1
+    superseded: bool = False
+
+    @property
+    def pdu(self) -> Pdu | None:
+        """The PDU, None for an event."""
+        return self.look.pdu

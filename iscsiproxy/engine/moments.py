@@ -1,0 +1,128 @@
+"""Moments followed step by step (LANGUAGE: moments).
+
+A `Course` follows one moment in one scope. It is told of everything that is looked at, of timers, captures and the
+first fault, and says when the last step is met. A last step that is a pattern is met again by every further match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Literal
+
+from iscsiproxy.engine.facts import Captured, Look, Rng
+from iscsiproxy.engine.match import Matcher, scope_of
+from iscsiproxy.language.spec import Bound, FaultReached, Moment, Pattern, Per, Wait
+
+__all__ = ["Clock", "Course", "Path", "paths"]
+
+#: Sets a timer: seconds from now, and what to call then.
+Clock = Callable[[float, Callable[[float], None]], None]
+
+
+class Path:
+    """One moment, compiled: its steps with their matchers, shared by the courses of all scopes."""
+
+    def __init__(self, moment: Moment, victim: Literal["initiator", "target", "both"]) -> None:
+        self.moment = moment
+        self.steps: tuple[Matcher | Wait | Bound | FaultReached, ...] = tuple(
+            Matcher(step, victim) if isinstance(step, Pattern) else step  # type: ignore[misc]
+            for step in moment.steps
+        )
+        self.matchers = tuple(step for step in self.steps if isinstance(step, Matcher))
+
+    def __repr__(self) -> str:
+        return f"<Path {self.moment.text}>"
+
+    @property
+    def per(self) -> Per:
+        """The scope in which the sequence is followed: that of its last pattern."""
+        last = self.matchers[-1].pattern.picks.per if len(self.steps) > 1 and self.matchers else "run"
+        return "run" if last == "task" else last
+
+    def scope(self, look: Look) -> Hashable:
+        """Name the scope in which what is looked at counts."""
+        return scope_of(self.per, look)
+
+
+class Course:
+    """How far one moment has come.
+
+    `met(now)` is called when the last step is met with nothing to look at: by time, by a capture, by the first fault.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        captures: dict[str, Captured],
+        rng: Rng,
+        clock: Clock,
+        faulted: Callable[[], bool],
+        bind: Callable[[Matcher, Look], None],
+        met: Callable[[float], None],
+    ) -> None:
+        self._path = path
+        self.captures = captures
+        self._rng = rng
+        self._clock = clock
+        self._faulted = faulted
+        self._bind = bind
+        self._met = met
+        self._at = 0
+        self.over = False
+
+    def __repr__(self) -> str:
+        return f"<Course {self._path.moment.text!r} at step {self._at}{' over' if self.over else ''}>"
+
+    def begin(self, now: float) -> None:
+        """Come into force."""
+        self._enter(now)
+
+    def look(self, look: Look) -> Look | None:
+        """Look at a PDU or an event; give it back if it met the last step (`met` is then not called)."""
+        step = self._path.steps[self._at] if not self.over else None
+        if not isinstance(step, Matcher) or not step.test(look) or not step.take(look):
+            return None
+        self._bind(step, look)
+        if self._at == len(self._path.steps) - 1:
+            return look
+        self._advance(look.at)
+        return None
+
+    def recheck(self, now: float) -> None:
+        """See whether a capture, or the first fault, meets the step that is waited for."""
+        if not self.over and self._state_met():
+            self._advance(now)
+
+    def _state_met(self) -> bool:
+        step = self._path.steps[self._at]
+        if isinstance(step, Bound):
+            return step.name in self.captures
+        return isinstance(step, FaultReached) and self._faulted()
+
+    def _advance(self, now: float) -> None:
+        if self._at == len(self._path.steps) - 1:
+            self.over = True
+            self._met(now)
+            return
+        self._at += 1
+        self._enter(now)
+
+    def _enter(self, now: float) -> None:
+        step = self._path.steps[self._at]
+        if isinstance(step, Wait):
+            here = self._at
+            seconds = step.low if step.low == step.high else self._rng.uniform(step.low, step.high)
+
+            def due(now: float) -> None:
+                if not self.over and self._at == here:
+                    self._advance(now)
+
+            self._clock(seconds, due)
+        elif self._state_met():
+            self._advance(now)
+
+
+def paths(moments: Sequence[Moment], victim: Literal["initiator", "target", "both"]) -> tuple[Path, ...]:
+    """Compile a list of moments."""
+    return tuple(Path(moment, victim) for moment in moments)

@@ -1,0 +1,44 @@
+"""The record of everything that happened, and the only evidence there is: events to JSON lines and back.
+
+`Journal` is a sink of the events of a run. It encodes each into one line and hands it to a thread that does nothing but
+write (`BackgroundFile`), so that neither a slow nor a full disk ever stalls the wire; what could not be recorded is
+counted, and the count stands in the journal. `read` gives `Record`s: the same events, and for each PDU what the journal
+knows of its data. A live judge gets the same from `record_of`. Whoever judges uses only what a `Record` offers, and so
+says the same live and later.
+
+A file is readable at every moment, also after a kill: at most its last line is cut, and no `end` line then says that it
+is complete. `lines` has the format.
+"""
+
+from __future__ import annotations
+
+from iscsiproxy.journal.background import BackgroundFile, Buffer, Target
+from iscsiproxy.journal.payload import BLOCK, HASH, Payload, Piece, payload_of
+from iscsiproxy.journal.reader import Reader, read
+from iscsiproxy.journal.records import Ended, Entry, Header, Lost, Record, Unknown, record_of
+from iscsiproxy.journal.secrets import HIDDEN, Veil, veil_text
+from iscsiproxy.journal.writer import Journal
+
+__all__ = [
+    "BLOCK",
+    "HASH",
+    "HIDDEN",
+    "BackgroundFile",
+    "Buffer",
+    "Ended",
+    "Entry",
+    "Header",
+    "Journal",
+    "Lost",
+    "Payload",
+    "Piece",
+    "Reader",
+    "Record",
+    "Target",
+    "Unknown",
+    "Veil",
+    "payload_of",
+    "read",
+    "record_of",
+    "veil_text",
+]

@@ -1,0 +1,103 @@
+"""From the text of a file to checked scenarios: the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from iscsiproxy.errors import FileError, UsageError
+from iscsiproxy.language.document import Table, read_yaml
+from iscsiproxy.language.matrix import combinations, read_params
+from iscsiproxy.language.parameters import override
+from iscsiproxy.language.problems import Problems, problem
+from iscsiproxy.language.scenario import read_scenario
+from iscsiproxy.language.shapes import as_table
+from iscsiproxy.language.spec import ActSpec, Scenario
+from iscsiproxy.language.unbuilt import UNBUILT, check_built
+
+__all__ = ["lint", "load", "load_all"]
+
+
+def load(
+    text: str,
+    *,
+    file: str,
+    acts: Mapping[str, ActSpec],
+    params: Mapping[str, str] | None = None,
+    axes: Mapping[str, str] | None = None,
+    built: bool = True,
+) -> Scenario:
+    """Read a file that stands for one run, or the run of `axes` of a file with a matrix.
+
+    `file` is its name, for messages; `acts` are the acts there are; `params` overrides parameters by name. With `built`
+    what cannot be run yet is an error too.
+
+    Raises FileError for a file that is wrong (all its errors are in `others`), UsageError for wrong `params` or `axes`.
+    """
+    scenarios = load_all(text, file=file, acts=acts, params=params, built=built, axes=axes)
+    if len(scenarios) > 1:
+        names = ", ".join(scenarios[0].axes)
+        raise UsageError(f"{file} stands for {len(scenarios)} runs (matrix of {names}); say which one")
+    return scenarios[0]
+
+
+def load_all(
+    text: str,
+    *,
+    file: str,
+    acts: Mapping[str, ActSpec],
+    params: Mapping[str, str] | None = None,
+    axes: Mapping[str, str] | None = None,
+    built: bool = True,
+) -> tuple[Scenario, ...]:
+    """Read a file: one scenario for each combination of its matrix, or for those that agree with `axes`.
+
+    Arguments and errors are those of `load`.
+    """
+    known = {**UNBUILT, **acts}
+    table = as_table(read_yaml(text, file), "a scenario")
+    problems = Problems()
+    scenarios = _read(table, file, known, params or {}, axes or {}, problems)
+    problems.raise_if_any()
+    if built:
+        for scenario in scenarios:
+            check_built(scenario, known)
+    return scenarios
+
+
+def _read(
+    table: Table,
+    file: str,
+    acts: Mapping[str, ActSpec],
+    params: Mapping[str, str],
+    axes: Mapping[str, str],
+    problems: Problems,
+) -> tuple[Scenario, ...]:
+    params_node, matrix_node = table.get("params"), table.get("matrix")
+    values = override({} if params_node is None else read_params(params_node), params)
+    runs = [(run, used) for run, used in combinations(matrix_node, values) if axes.items() <= run.items()]
+    if not runs:
+        wanted = ", ".join(f"{name}={value}" for name, value in axes.items())
+        raise UsageError(f"{file} has no run with {wanted}")
+    scenarios = []
+    used_names: set[str] = set()
+    for run, used in runs:
+        scenario, more = read_scenario(table, file=file, acts=acts, params=values, axes=run, problems=problems)
+        scenarios.append(scenario)
+        used_names |= used | more
+        if problems:
+            return ()
+    if isinstance(params_node, Table):
+        for entry in params_node.entries:
+            if entry.key.text not in used_names:
+                message = f"the parameter `{entry.key.text}` is used nowhere"
+                problems.add(problem(message, entry.key.position, f"`${entry.key.text}` stands for it"))
+    return tuple(scenarios)
+
+
+def lint(text: str, *, file: str, acts: Mapping[str, ActSpec], built: bool = True) -> tuple[FileError, ...]:
+    """Give everything that is wrong with a file, in its order; nothing if it is right."""
+    try:
+        load_all(text, file=file, acts=acts, built=built)
+    except FileError as error:
+        return (error, *error.others)
+    return ()

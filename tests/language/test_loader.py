@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from iscsiproxy import language
+from iscsiproxy.errors import FileError, UsageError
+from iscsiproxy.language.loader import lint, load, load_all
+from iscsiproxy.language.spec import Bound, Pattern, Scenario
+from tests.language.samples import ACTS, outcome, shape, worked
+
+__all__: list[str] = []
+
+#: How many runs each worked scenario stands for, where it is not one.
+RUNS = {"cut_inside_pdu": 14, "digests_corrupt": 2, "reserved_bits": 288}
+TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in worked()}
+
+
+@pytest.mark.parametrize("path", worked(), ids=lambda path: path.stem)
+def test_a_worked_scenario(path: Path) -> None:
+    text = TEXTS[path.stem]
+    assert lint(text, file=str(path), acts=ACTS, built=False) == ()
+    scenarios = load_all(text, file=str(path), acts=ACTS, built=False)
+    assert len(scenarios) == RUNS.get(path.stem, 1)
+    assert {scenario.name for scenario in scenarios} == {path.stem}
+    assert len({tuple(scenario.axes.items()) for scenario in scenarios}) == len(scenarios)
+
+
+def test_there_are_worked_scenarios() -> None:
+    assert len(TEXTS) == 18
+
+
+def worked_scenario(name: str) -> Scenario:
+    return load_all(TEXTS[name], file=f"{name}.yaml", acts=ACTS, built=False)[0]
+
+
+def test_a_moment_of_several_steps() -> None:
+    scenario = worked_scenario("cmdsn_out_of_order")
+    (act,) = scenario.rules[0].do
+    (moment,) = act.params["until"]  # type: ignore[misc, union-attr]
+    assert moment.text == "SCSI-Command where CmdSN == n.CmdSN + 1 as m then barrier"  # type: ignore[union-attr]
+    assert act.params["overtake"] is True
+    first = scenario.expect[0]
+    assert isinstance(first.pattern, Pattern)
+    assert [item.name for item in first.pattern.items] == ["SCSI-Response", "R2T", "Data-In"]
+    assert first.after[0].steps == (Bound(name="m"),)
+
+
+def test_the_first_scenario_of_all() -> None:
+    scenario = load(TEXTS["data_out_lost"], file="data_out_lost.yaml", acts=ACTS)
+    (rule,) = scenario.rules
+    (step,) = rule.when[0].steps
+    assert isinstance(step, Pattern)
+    assert (step.text, step.picks.nth) == ("Data-Out where DataSN == 2 nth 1", (1, 1))
+    assert (step.position.line, step.position.column) == (4, 11)
+    assert [act.text for act in rule.do] == ["drop"]
+
+
+# --- runs ----------------------------------------------------------------------------------------------------------
+
+MATRIX = "scenario: x\nmatrix: {pdu: [R2T, Data-In], n: 1..2}\nrules: [{when: $pdu nth $n, do: drop}]\n"
+
+
+def test_a_matrix_stands_for_several_runs() -> None:
+    runs = load_all(MATRIX, file="x.yaml", acts=ACTS)
+    assert [run.axes for run in runs][1] == {"pdu": "R2T", "n": "2"}
+    assert runs[3].rules[0].when[0].text == "Data-In nth 2"
+    with pytest.raises(UsageError, match=r"4 runs \(matrix of pdu, n\)"):
+        load(MATRIX, file="x.yaml", acts=ACTS)
+
+
+def test_one_run_of_a_matrix() -> None:
+    assert load(MATRIX, file="x.yaml", acts=ACTS, axes={"pdu": "Data-In", "n": "1"}).axes["pdu"] == "Data-In"
+    assert len(load_all(MATRIX, file="x.yaml", acts=ACTS, axes={"n": "1"})) == 2
+    for axes in ({"n": "3"}, {"m": "1"}):
+        with pytest.raises(UsageError, match="no run with"):
+            load_all(MATRIX, file="x.yaml", acts=ACTS, axes=axes)
+
+
+def test_an_error_of_a_single_run_is_found() -> None:
+    text = MATRIX.replace("Data-In]", "Data-Inn]")
+    (error,) = lint(text, file="x.yaml", acts=ACTS)
+    assert "`Data-Inn`" in error.message
+    assert (error.line, error.column) == (3, 16)
+
+
+def test_parameters_may_be_overridden() -> None:
+    text = "scenario: x\nparams: {nth: 2}\nrules: [{when: R2T nth $nth, do: drop}]\n"
+    scenario = load(text, file="x.yaml", acts=ACTS, params={"nth": "7"})
+    assert scenario.params == {"nth": "7"}
+    assert scenario.rules[0].when[0].text == "R2T nth 7"
+    with pytest.raises(UsageError, match="did you mean `nth`"):
+        load(text, file="x.yaml", acts=ACTS, params={"nht": "7"})
+    with pytest.raises(UsageError, match="is a number"):
+        load(text, file="x.yaml", acts=ACTS, params={"nth": "7s"})
+
+
+# --- errors --------------------------------------------------------------------------------------------------------
+
+
+def test_all_errors_come_with_the_first() -> None:
+    text = "scenario: x\naftermth: x\nrules:\n  - {when: R2T, do: dorp}\n  - {when: R2T where X, do: drop}\nexpect: {never: Y of z}\n"
+    with pytest.raises(FileError) as caught:
+        load(text, file="x.yaml", acts=ACTS)
+    assert caught.value.line == 2
+    assert [error.line for error in caught.value.others] == [4, 5, 6]
+    assert [error.line for error in lint(text, file="x.yaml", acts=ACTS)] == [2, 4, 5, 6]
+
+
+def test_an_error_reads_well() -> None:
+    (error,) = lint("scenario: x\nrules: {when: SCSI-Comand nth 1, do: drop}", file="x.yaml", acts=ACTS)
+    assert str(error) == "x.yaml:2:15: no PDU or event is called `SCSI-Comand` (did you mean `SCSI-Command`?)"
+
+
+def test_places_in_folded_and_quoted_texts() -> None:
+    text = (
+        "scenario: x\nrules:\n"
+        "  - when: >\n      SCSI-Command\n      where CmdSn == 1\n    do: drop\n"
+        "  - when: 'SCSI-Command where CmdSn == 1'\n    do: drop\n"
+        "  - when: SCSI-Command\n      where CmdSn == 1\n    do: drop\n"
+    )
+    found = lint(text, file="x.yaml", acts=ACTS)
+    assert [(error.line, error.column) for error in found] == [(5, 13), (7, 31), (10, 13)]
+
+
+def test_the_package_gives_the_way_in() -> None:
+    assert language.load is load
+    assert {*language.__all__} <= {name for name in language.__all__ if getattr(language, name) is not None}
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = language.nonsense  # type: ignore[attr-defined]
+
+
+# --- properties ----------------------------------------------------------------------------------------------------
+
+
+def read_any(text: str) -> Scenario | tuple[Scenario, ...] | FileError:
+    found = outcome(lambda: load_all(text, file="x.yaml", acts=ACTS, built=False))
+    if isinstance(found, FileError):
+        for error in (found, *found.others):
+            assert error.file == "x.yaml"
+            assert error.line >= 1
+            assert error.column >= 1
+    return found
+
+
+@given(st.text(max_size=120))
+def test_any_text_is_scenarios_or_an_error(text: str) -> None:
+    read_any(text)
+
+
+@given(st.text(alphabet="abFR2T.-_$#:(){}[],<>=!\"' \n0159%&*+", max_size=60))
+@example("$")
+@example("5s..")
+def test_any_moment_is_right_or_an_error(text: str) -> None:
+    quoted = text.replace("'", "''")
+    read_any(f"scenario: x\nvictim: both\nrules: {{when: '{quoted}', do: {{note: x}}}}\n")
+    read_any(
+        f"scenario: x\nvictim: both\nrules: {{when: SCSI-Command, do: {{set: {{F: '{quoted}', data: '{quoted}'}}}}}}\n"
+    )
+    read_any(f"scenario: x\nvictim: both\nparams: {{p: '{quoted}'}}\nrules: {{when: R2T where F == $p, do: $p}}\n")
+
+
+SOME = ("cmdsn_out_of_order", "order_after_connection_loss", "x_key_across_c_bit", "link_flaps", "status_snack")
+
+
+@settings(max_examples=60)
+@given(st.data(), st.sampled_from(SOME))
+def test_a_scenario_that_is_cut_up_is_right_or_an_error(data: st.DataObject, name: str) -> None:
+    text = TEXTS[name]
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, min(len(text), start + 25)))
+    other = data.draw(st.sampled_from(("", " ", "\n", ": ", "x", "(", '"', "- ", "{", "nth 1", "$p", "# ", "absent")))
+    read_any(text[:start] + other + text[stop:])
+
+
+@settings(max_examples=30)
+@given(st.permutations(["nth 2..9", "after 1", "every 2", "times 3", "chance 5%", "mask 10", "per task"]))
+def test_the_order_of_picks_means_nothing(order: list[str]) -> None:
+    def rules(picks: list[str]) -> object:
+        text = f"scenario: x\nrules: {{when: R2T where F {' '.join(picks)} as r, do: drop}}\n"
+        (moment,) = load(text, file="x.yaml", acts=ACTS).rules[0].when
+        return shape(moment.steps)
+
+    assert shape(rules(order)) == shape(rules(sorted(order)))
+
+
+@pytest.mark.parametrize("name", [*TEXTS])
+def test_every_text_of_a_moment_reads_as_the_same_moment(name: str) -> None:
+    scenario = worked_scenario(name)
+    for rule in scenario.rules:
+        for moment in rule.when:
+            names = sorted({"A", "B", "n", "m", "r2t", "write", "status", "lost"})
+            captures = "\n".join(f"  - {{when: SCSI-Response as {other}}}" for other in names)
+            captures = captures.replace("SCSI-Response as r2t", "R2T as r2t").replace(
+                "SCSI-Response as n", "SCSI-Command as n"
+            )
+            text = f"scenario: x\nvictim: {scenario.victim}\nrules:\n  - when: |\n      {moment.text}\n    do: {{note: x}}\n{captures}\n"
+            (again,) = load(text, file="x.yaml", acts=ACTS, built=False).rules[0].when
+            assert shape(again) == shape(moment)
