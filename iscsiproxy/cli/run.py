@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -133,26 +134,39 @@ def _routes(listen: str | None, target: str | None, maps: Sequence[str]) -> tupl
 async def _run(plan: _Plan, screen: Screen) -> int:
     with ExitStack() as files:
         sinks = [Sink(screen, pdus=screen.wants_pdus)]
-        facts = {
-            "seed": plan.seed,
-            "routes": [f"{route.listen}={route.target}" for route in plan.routes],
-            "scenarios": [scenario.name for scenario in plan.scenarios],
-        }
-        journal = capture = None
+        started = time.time()
+        recorders: dict[str, Journal | Capture] = {}
         if plan.journal is not None:
-            journal = files.enter_context(Journal(plan.journal, **facts))
-            sinks.append(Sink(journal, pdus=True))
+            recorders["journal"] = Journal(
+                _created(plan.journal),
+                started=started,
+                seed=plan.seed,
+                maps=[f"{route.listen}={route.target}" for route in plan.routes],
+                scenarios=[scenario.name for scenario in plan.scenarios],
+            )
         if plan.capture is not None:
-            capture = files.enter_context(Capture(plan.capture))
-            sinks.append(Sink(capture, pdus=True))
+            recorders["capture"] = Capture(_created(plan.capture), started=started)
+        for recorder in recorders.values():
+            files.callback(recorder.close)
+            sinks.append(Sink(recorder, pdus=True))
         proxy = Proxy(
             plan.routes, scenarios=plan.scenarios, rng=random.Random(plan.seed), sinks=sinks, settings=plan.settings
         )
         status = await _serve(plan, proxy, screen)
-    for what, recorder in (("journal", journal), ("capture", capture)):
-        if recorder is not None and recorder.lost:
-            screen.line(f"the {what} lacks {recorder.lost} records: the disk could not keep up", fg="red")
+    for what, recorder in recorders.items():
+        if recorder.lost:
+            why = recorder.failure or "the disk could not keep up"
+            screen.warn(f"the {what} lacks {recorder.lost} records: {why}")
     return _concluded(proxy, screen, status, captive=bool(plan.argv))
+
+
+def _created(path: Path) -> Path:
+    """Make sure that a file can be written; raises UsageError if not."""
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    return path
 
 
 async def _serve(plan: _Plan, proxy: Proxy, screen: Screen) -> int:
@@ -238,8 +252,8 @@ def _concluded(proxy: Proxy, screen: Screen, status: int, *, captive: bool) -> i
             for counted in engine.counters():
                 screen.line(f"rule {counted.rule}: matched {counted.matched}, fired {counted.fired}")
             for rule in unfired:
-                screen.line(f"rule {rule} never fired", fg="red")
+                screen.warn(f"rule {rule} never fired")
     if relay is not None and relay.crashes:
-        screen.line(f"{len(relay.crashes)} internal errors; the run proves nothing", fg="red")
+        screen.warn(f"{len(relay.crashes)} internal errors; the run proves nothing")
         return status or 70
     return status or (3 if unfired and captive else 0)

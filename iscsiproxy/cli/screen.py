@@ -62,6 +62,13 @@ class Screen:
         self._out.write(json.dumps(facts, ensure_ascii=False) + "\n")
         self._out.flush()
 
+    def warn(self, text: str) -> None:
+        """Print what is wrong with the run itself."""
+        if self.as_json:
+            self.json({"event": "warning", "text": text})
+        else:
+            self.line(text, fg="red")
+
     def line(self, text: str, **style: Any) -> None:
         """Print a line for people; colour only on a terminal."""
         click.secho(text, file=self._out, **style)

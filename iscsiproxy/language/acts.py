@@ -187,7 +187,7 @@ def check_acts(acts: Iterable[ActNode], values: Values, patterns: Patterns, prob
                 raise problem(f"`{name}` is never done: the list ends with `{ended}`", act.where)
             if settled and act.spec.changes:
                 raise problem(f"`{name}` would change a PDU that `{settled}` has settled", act.where, "put it before")
-            if settled and (act.spec.fate or name == "pass"):
+            if settled and (name == "pass" or (act.spec.fate and not act.spec.events)):
                 raise problem(f"`{name}` is never done: `{settled}` has settled the PDU", act.where)
             checked.append(check_act(act, values, patterns, problems))
         if act.spec.fate or name == "pass":

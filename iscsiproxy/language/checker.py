@@ -7,7 +7,6 @@ the file is read, never a surprise when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,12 +54,6 @@ _ORDERED = frozenset({_K.NUMBER, _K.SERIAL, _K.DURATION})
 #: The largest number that a literal may be: no field is longer than 8 bytes
 _MAX_NUMBER: Final = (1 << 64) - 1
 _NONE: Final = 0xFFFFFFFF
-_CONSTANT_KINDS: Mapping[str, ValueKind] = {
-    "number": _K.NUMBER,
-    "text": _K.TEXT,
-    "duration": _K.DURATION,
-    "sense": _K.SENSE,
-}
 
 
 _SHOWN = {
@@ -310,7 +303,7 @@ def _truth(expr: Expr) -> Typed:
 def _constant(node: Constant, beside: Type | None) -> Typed:
     """Read a literal; beside bytes a hexadecimal number is bytes, beside a field a number has the field's kind."""
     where = node.where
-    kind = _CONSTANT_KINDS[node.kind]
+    kind = _K(node.kind)
     value: int | float | str | bytes | tuple[int, int, int] = node.value
     if beside is not None and beside.kind is _K.BYTES and kind in (_K.NUMBER, _K.TEXT):
         value, kind = _bytes(node), _K.BYTES

@@ -78,14 +78,16 @@ def _read(
     if not runs:
         wanted = ", ".join(f"{name}={value}" for name, value in axes.items())
         raise UsageError(f"{file} has no run with {wanted}")
-    scenarios = []
+    scenarios: list[Scenario] = []
     used_names: set[str] = set()
     for run, used in runs:
         scenario, more = read_scenario(table, file=file, acts=acts, params=values, axes=run, problems=problems)
+        if problems:
+            if scenarios:  # the runs before were right, so it lies in this one
+                problems.explain(f"in the run with {', '.join(f'{name}={value}' for name, value in run.items())}")
+            return ()
         scenarios.append(scenario)
         used_names |= used | more
-        if problems:
-            return ()
     if isinstance(params_node, Table):
         for entry in params_node.entries:
             if entry.key.text not in used_names:

@@ -113,6 +113,17 @@ class Problems:
         """Keep an error; the same one at the same place counts once."""
         self._found.setdefault((error.line, error.column, error.message), error)
 
+    def explain(self, circumstance: str) -> None:
+        """Say of all errors so far under which circumstance they came up."""
+        for key, error in self._found.items():
+            self._found[key] = type(error)(
+                f"{error.message}, {circumstance}",
+                file=error.file,
+                line=error.line,
+                column=error.column,
+                hint=error.hint,
+            )
+
     def part(self, *, binds: bool = False) -> Part:
         """Read one part inside a `with`: an error in it is kept, and the reading goes on behind it.
 

@@ -100,6 +100,7 @@ _SPECS = (
     ActSpec(
         name="swap",
         help="another request in the place of this one",
+        main="pdu",
         params=(_NEEDED_PDU, *_TEMPLATE),
         fields=True,
         of="pdu",
@@ -129,6 +130,7 @@ _SPECS = (
     ActSpec(
         name="inject",
         help="send a new PDU towards the end its name addresses",
+        main="pdu",
         params=(_NEEDED_PDU, *_TEMPLATE),
         fields=True,
         of="pdu",

@@ -151,7 +151,7 @@ class Link:
             await self._pair.source_ended(self, "fin")
             return False
         event: Run | Header | Pdu | Unframeable | NeedData = left
-        while not isinstance(event, NeedData):
+        while not isinstance(event, NeedData) and not self.source.closed:
             match event:
                 case Run():
                     headers, self._headers = tuple(self._headers), []

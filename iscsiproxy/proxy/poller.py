@@ -2,8 +2,8 @@
 
 The scheduler is too slow to be asked for every PDU. One task owns an edge-triggered epoll and calls a plain function of
 each link whose socket has become readable; only what that function cannot finish at once wakes the link's own task. As
-long as traffic keeps coming the task stays in epoll for up to a millisecond at a time and lets the others run at least as
-often; when there is none it waits as everybody does.
+long as traffic keeps coming, the task stays in epoll for up to a millisecond at a time and lets the others run at least
+as often; when there is none it waits as everybody does.
 """
 
 from __future__ import annotations

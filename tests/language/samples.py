@@ -106,6 +106,7 @@ _SPECS = (
             Param(name="conn", kind=ParamKind.NAME, help="which connection"),
         ),
         events=True,
+        fate=True,
     ),
     ActSpec(
         name="stall",

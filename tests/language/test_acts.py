@@ -86,6 +86,7 @@ def test_places_and_numbers() -> None:
 
 
 def test_a_template_has_the_fields_of_its_pdu() -> None:
+    assert acts("{inject: NOP-In}")[0].params["pdu"] == "NOP-In"
     (act,) = acts("{inject: {pdu: SNACK, Type: STATUS, BegRun: CmdSN, RunLength: 1, as: s}}")
     assert act.params["pdu"] == "SNACK"
     assert list(act.fields) == ["Type", "BegRun", "RunLength"]

@@ -101,7 +101,7 @@ WRONG = [
     ("cites: [[a]]" + RULES, 3, 9, "expected a text, not a list", ""),
     ("actor: [{login: {as: A, join: A, resume: A}}]", 3, 10, "a login has one of", ""),
     ("actor: [{login: {as: A, CmdSNN: 1}}]", 3, 25, "no parameter or field `CmdSNN`", "`CmdSN`"),
-    ("actor: [{send: {conn: A}}]", 3, 10, "`send` needs `pdu` or `again`", ""),
+    ("actor: [{send: {as: x}}]", 3, 10, "`send` needs `pdu` or `again`", ""),
     ("actor: [{send: {pdu: NOP-Out, conn: A}}]", 3, 37, "nothing in the file binds the name `A`", ""),
     ("actor: [drop]", 3, 9, "there is no act `drop`", ""),
     ("actor: [{io: verfy}]", 3, 14, "`do` is `verify`", "`verify`"),

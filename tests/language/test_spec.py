@@ -18,7 +18,7 @@ CLASSES = [
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_the_tree_never_changes(kind: type) -> None:
     assert "__slots__" in vars(kind)
-    assert kind.__setattr__ is not object.__setattr__, "frozen"
+    assert "__setattr__" in vars(kind), "frozen"
     assert kind.__name__ in spec.__all__
 
 
