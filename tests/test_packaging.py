@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -49,22 +51,41 @@ def test_the_source_archive_holds_what_tests_and_builds_need(built: Path) -> Non
     assert expected <= names
 
 
-def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "-q", "--target", str(site), str(wheel)]
-    subprocess.run(pip, check=True, capture_output=True)
-    look = (
-        "import importlib.resources as r, iscsiproxy\n"
-        "print(iscsiproxy.__file__)\n"
-        "print(*sorted(one.name for one in (r.files('iscsiproxy') / 'faults').iterdir()), sep='\\n')\n"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", look],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(site)},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    assert Path(found[0]).is_relative_to(site)
-    assert found[1:] == SCENARIOS
+@pytest.mark.slow
+def test_the_wheel_works_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, capture_output=True)
+    python = str(environment / "bin" / "python")
+    # Its dependencies come from the registry, as for a user.
+    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+    def call(*words: str) -> str:
+        return subprocess.run(words, cwd=tmp_path, env=ours, check=True, capture_output=True, text=True).stdout
+
+    home = Path(call(python, "-c", "import iscsiproxy; print(iscsiproxy.__file__)").strip()).parent
+    assert home.is_relative_to(environment)
+    program = str(environment / "bin" / "iscsiproxy")
+    listed = [json.loads(line) for line in call(program, "faults", "list", "--json").splitlines()]
+    assert [Path(one["file"]).name for one in listed] == SCENARIOS
+    assert all(Path(one["file"]).is_relative_to(home) for one in listed)
+    assert "no errors" in call(program, "faults", "lint")
+    # A whole run: everything that it imports is there.
+    run = [
+        program,
+        "run",
+        "--listen",
+        ":0",
+        "--target",
+        "127.0.0.1:9",
+        "--journal",
+        "j",
+        "--capture",
+        "c",
+        "--",
+        "true",
+    ]
+    call(*run)
+    assert (tmp_path / "j").stat().st_size
+    assert (tmp_path / "c").stat().st_size

@@ -70,7 +70,8 @@ def main() -> None:
         if not isinstance(error, IscsiProxyError):
             raise
         internal = not isinstance(error, UserError)
-        click.echo(f"iscsiproxy: {'internal error: ' if internal else ''}{error}", err=True)
+        for one in (error, *getattr(error, "others", ())):
+            click.echo(f"iscsiproxy: {'internal error: ' if internal else ''}{one}", err=True)
         sys.exit(70 if internal else 2)
 
 

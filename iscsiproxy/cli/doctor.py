@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 import click
 
@@ -54,8 +54,8 @@ TOOLS = (
     Tool("haproxy", "the yardstick of the benchmark", "haproxy", ("-v",)),
     Tool("socat", "another yardstick of the benchmark", "socat", ("-V",)),
 )
-_LIBRARIES = ("trio", "crc32c", "PyYAML", "click", "rich", "msgspec")
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @click.command(name="doctor")
@@ -69,7 +69,7 @@ def command(as_json: bool) -> None:
     if shutil.which("qemu-io") and not _qemu_speaks_iscsi():
         found.append(Found("qemu iscsi driver", None, "", "lets QEMU speak iSCSI", "qemu-block-extra"))
     missing = [entry for entry in found if entry.path is None]
-    libraries = {name: _library(name) for name in _LIBRARIES}
+    libraries = _libraries()
     if as_json:
         facts = {
             "iscsiproxy": __version__,
@@ -117,11 +117,16 @@ def _qemu_speaks_iscsi() -> bool:
     return "Unknown protocol" not in _ask(("qemu-img", "info", "iscsi://127.0.0.1:1/none/0"))
 
 
-def _library(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+def _libraries() -> dict[str, str]:
+    """Give the versions of the libraries that the program says it needs; an empty one for what is not here."""
+    versions = {}
+    for requirement in requires("iscsiproxy") or ():
+        if "extra ==" not in requirement and (name := _NAME.match(requirement)):
+            try:
+                versions[name[0]] = version(name[0])
+            except PackageNotFoundError:
+                versions[name[0]] = ""
+    return versions
 
 
 def _print(found: list[Found], libraries: dict[str, str]) -> None:

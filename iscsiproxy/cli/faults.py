@@ -74,7 +74,7 @@ def lint_(files: tuple[Path, ...], as_json: bool) -> None:
     wrong = 0
     paths = files or tuple(shipped().values())
     for path in paths:
-        for error in check(find(str(path)) if path.suffix else find(path.name)):
+        for error in check(find(str(path))):
             wrong += 1
             click.echo(json.dumps(_error(error)) if as_json else str(error))
     if wrong:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import trio
@@ -172,17 +171,27 @@ def _created(path: Path) -> Path:
 async def _serve(plan: _Plan, proxy: Proxy, screen: Screen) -> int:
     """Run the proxy until a signal comes or CMD ends; give CMD's status, or 0."""
     status = 0
+    asked = trio.Event()
     async with trio.open_nursery() as nursery:
+        # Before anybody is told that we are ready: from then on a signal may come, and a second one while we end.
+        await nursery.start(_listen_to_signals, asked)
         routes = await nursery.start(proxy.run)
         _ready(routes, plan, screen)
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            if plan.argv:
-                status = await _captive(plan.argv, [route.listen for route in routes], signals)
-            else:
-                await anext(aiter(signals))
-            await proxy.shutdown()
+        if plan.argv:
+            status = await _captive(plan.argv, [route.listen for route in routes], asked)
+        else:
+            await asked.wait()
+        await proxy.shutdown()
         nursery.cancel_scope.cancel()
     return status
+
+
+async def _listen_to_signals(asked: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+    """Set `asked` when somebody wants us to end; runs until cancelled."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            asked.set()
 
 
 def _ready(routes: Sequence[Route], plan: _Plan, screen: Screen) -> None:
@@ -205,7 +214,7 @@ def _ready(routes: Sequence[Route], plan: _Plan, screen: Screen) -> None:
         screen.line(f"armed {scenario.name}{': ' + scenario.title if scenario.title else ''}")
 
 
-async def _captive(argv: Sequence[str], portals: Sequence[Address], signals: Any) -> int:
+async def _captive(argv: Sequence[str], portals: Sequence[Address], asked: trio.Event) -> int:
     """Run CMD to its end; a signal to us ends it. Give its status as a shell would."""
     first = portals[0]
     words = {"{portal}": str(first), "{host}": first.host, "{port}": str(first.port)}
@@ -226,7 +235,7 @@ async def _captive(argv: Sequence[str], portals: Sequence[Address], signals: Any
         raise UsageError(f"cannot run {filled[0]}: {error.strerror}") from error
 
     async def end_on_signal() -> None:
-        await anext(aiter(signals))
+        await asked.wait()
         process.terminate()
         with trio.move_on_after(_PATIENCE):
             await process.wait()

@@ -7,7 +7,9 @@ with the same facts.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 import click
@@ -41,6 +43,7 @@ class Screen:
         self._out = out
         self.as_json = as_json
         self._verbosity = verbosity
+        self._gone = False
 
     @property
     def wants_pdus(self) -> bool:
@@ -59,8 +62,7 @@ class Screen:
 
     def json(self, facts: dict[str, Any]) -> None:
         """Print one JSON object on a line of its own."""
-        self._out.write(json.dumps(facts, ensure_ascii=False) + "\n")
-        self._out.flush()
+        self._print(json.dumps(facts, ensure_ascii=False))
 
     def warn(self, text: str) -> None:
         """Print what is wrong with the run itself."""
@@ -71,7 +73,21 @@ class Screen:
 
     def line(self, text: str, **style: Any) -> None:
         """Print a line for people; colour only on a terminal."""
-        click.secho(text, file=self._out, **style)
+        self._print(click.style(text, **style))
+
+    def _print(self, line: str) -> None:
+        if self._gone:
+            return
+        try:
+            click.echo(line, file=self._out)
+        except BrokenPipeError:
+            # Whoever read this has read enough; the connections do not depend on it.
+            self._gone = True
+            with suppress(OSError, ValueError):
+                number = self._out.fileno()
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
 
 
 def _level(event: Event) -> int:
@@ -99,8 +115,8 @@ def _style(event: Event) -> dict[str, Any]:
 def _text(event: Event) -> str:
     match event:
         case Fired():
-            changes = f"  [{'; '.join(map(str, event.changes))}]" if event.changes else ""
-            return f"FAULT {event.rule} {event.act}: {event.label}: {event.text}{changes}"
+            changes = f" ({'; '.join(map(str, event.changes))})" if event.changes else ""
+            return f"FAULT {event.rule} {event.act}: {event.text}{changes}: {event.label}"
         case Decided():
             return f"{event.what} {event.rule}: {event.text}"
         case Noted():

@@ -1,8 +1,8 @@
 """The engine: it decides what happens to PDUs and does nothing itself.
 
 `engine` is told what happens and answers with `commands`. A scenario's `rules` follow their `moments`, whose patterns
-are compiled in `match` and `values` and counted in `picks`. What fires becomes a chain of acts (`firing`) on the PDU in
-`hand`; the acts themselves are in `actions`, one a file.
+are compiled in `match` and `values` and counted in `picks`; `captures` keeps the names they bind. What fires becomes a
+chain of acts (`firing`) on the PDU in `hand`; the acts themselves are in `actions`, one a file.
 """
 
 from __future__ import annotations

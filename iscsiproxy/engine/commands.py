@@ -89,7 +89,8 @@ class SetTimer:
 class Report:
     """Put an event into the journal and before the user; the relay numbers and dates it.
 
-    `kind` is `fired`, `noted` or one of the `what` of `Decided`.
+    `kind` is `fired`, `noted` or one of the `what` of `Decided`. `held` with `of` says besides that the PDU of that
+    number is in hand: its slot is opened, and waits.
     """
 
     kind: Literal["fired", "noted", "matched", "chance", "shadowed", "failed", "held", "released", "expired", "ended"]

@@ -7,32 +7,28 @@ handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
-from iscsiproxy.engine.actions.text import Editor
+from iscsiproxy.engine.captures import REQUESTS, Book
 from iscsiproxy.engine.commands import Command, Report, SetTimer
-from iscsiproxy.engine.facts import Captured, Look, Reader, Rng
-from iscsiproxy.engine.firing import ActError, Chain, Pause, RuleView
+from iscsiproxy.engine.editing import Editors
+from iscsiproxy.engine.facts import Look, Reader, Rng
+from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView
 from iscsiproxy.engine.hand import Hand
-from iscsiproxy.engine.match import Matcher, bind, supersedes
+from iscsiproxy.engine.match import Matcher
 from iscsiproxy.engine.moments import Course, Path
 from iscsiproxy.engine.rules import ActiveRule, Counts
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.session.events import Closed, Connected, Delivered, FullFeature, Received
-from iscsiproxy.session.snapshot import Snapshot
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.framing import Interest
-from iscsiproxy.wire.opcodes import End, Opcode, sender_of
+from iscsiproxy.wire.opcodes import End, sender_of
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["Engine"]
-
-_TEXT = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
-#: During login the default MaxRecvDataSegmentLength holds (RFC 7143 6.3, 13.12).
-_LOGIN_LIMIT = 8192
 
 
 class Engine:
@@ -44,45 +40,34 @@ class Engine:
         self._state = state
         self._now = 0.0
         self._rules: list[ActiveRule] = []
-        self._captures: list[dict[str, Captured]] = []
+        self._books: list[Book] = []
         for scenario in scenarios:
-            captures: dict[str, Captured] = {}
-            self._captures.append(captures)
-            self._rules += [ActiveRule(scenario, rule, captures) for rule in scenario.rules]
+            book = Book()
+            self._books.append(book)
+            self._rules += [ActiveRule(scenario, rule, book) for rule in scenario.rules]
+        self._book = self._books[0] if self._books else Book()  # most runs have one
         self._armed = True
         self._reached: set[str] = set()
         self._timers: dict[int, Callable[[float], None]] = {}
         self._token = 0
-        self._waiting: dict[Chain, _Waiting] = {}
-        self._pending: list[tuple[dict[str, Captured], Matcher, Look]] = []
-        self._editors: dict[tuple[int, End], Editor] = {}
-        self._conns: list[int] = []
+        self._waiting: dict[Chain, list[Course]] = {}
+        self._pending: list[tuple[Book, Matcher, Look]] = []
+        #: What has become due while something else was being done.
+        self._due: deque[Callable[[], None]] = deque()
+        self.editors = Editors()
+        self._conns: dict[int, set[End]] = {}  #: with the legs that have ended
         self._by_opcode = [self._about(opcode) for opcode in range(64)]
-        self._delivered_opcodes = frozenset(
-            opcode
-            for rule in self._rules
-            for path in rule.all_paths()
-            for matcher in path.matchers
-            if matcher.pattern.leg is not None
-            for opcode in matcher.opcodes
-        )
-        self._watched = frozenset(
-            opcode
-            for rule in self._rules
-            for path in rule.all_paths()
-            for matcher in path.matchers
-            for opcode in matcher.opcodes
-        )
+        matchers = [matcher for rule in self._rules for path in rule.all_paths() for matcher in path.matchers]
+        self._delivered_opcodes = _opcodes(matcher for matcher in matchers if matcher.pattern.leg is not None)
+        self._watched = _opcodes(matchers)
+        if any(matcher.pattern.of for matcher in matchers):
+            self._watched |= REQUESTS  # they may take over the tag of a capture
 
     def __repr__(self) -> str:
         return f"<Engine {len(self._rules)} rules, {len(self._waiting)} waiting{'' if self._armed else ', disarmed'}>"
 
     def _about(self, opcode: int) -> list[ActiveRule]:
-        return [
-            rule
-            for rule in self._rules
-            if any(opcode in matcher.opcodes for path in (*rule.when, *rule.until) for matcher in path.matchers)
-        ]
+        return [rule for rule in self._rules if opcode in _opcodes(_matchers((*rule.when, *rule.until)))]
 
     # --- what the relay asks ---
 
@@ -112,39 +97,37 @@ class Engine:
         """Bring the rules into force."""
         self._now = now
         for rule in self._rules:
-            for index, path in enumerate(rule.when):
-                if path.per == "run":
-                    rule.courses[index, None] = self._follow(rule, path)
-            rule.ends = [
-                self._course(path, rule.captures, rule.scenario, partial(_retire, rule)) for path in rule.until
-            ]
+            rule.begin(self._follow)
+            rule.ends = [self._course(path, rule.captures, rule.scenario, rule.retire) for path in rule.until]
             for course in rule.ends:
                 course.begin(now)
         return self._done()
 
     def received(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
         """Decide about a PDU that came in; `digests` are those of the leg it will go to."""
-        self._now = event.at
-        pdu = event.pdu
         if not self._armed:
             return []
-        interested = self._by_opcode[pdu.opcode]
-        editor = self._editors.get((event.conn, event.leg)) if self._editors and pdu.opcode in _TEXT else None
-        if not interested and not self._waiting and editor is None:
+        self._now = event.at
+        pdu = event.pdu
+        opcode = pdu.opcode
+        interested = self._by_opcode[opcode]
+        if not interested and not self._waiting and opcode not in self._watched and not self.editors:
             return []
-        self._supersede(pdu)
-        look = self._look(event.conn, event.leg, pdu=pdu, n=event.n)
+        look = Look(event.conn, event.at, event.leg, self._state, self.rng, self._book, pdu, event.n)
+        if opcode in REQUESTS:
+            for book in self._books:
+                book.request(look)
         firings = self._match(interested, look)
         if event.partial:
-            for rule, _ in firings:
-                rule.ended("failed")
-                self._tell("failed", rule.name, look, f"{pdu.label}: its data segment is larger than what is kept")
-            return self._done()
-        if firings or editor is not None:
-            hand = Hand(look, event.n, pdu, digests)
-            if editor is not None:
-                self._edit_on(editor, hand)
-            Chain(self, hand, firings).start()
+            self._too_large(firings, look)
+        else:
+            editing = bool(self.editors and self.editors.of(look))
+            if firings or editing:
+                hand = Hand(look, event.n, pdu, digests)
+                if editing:
+                    for editor, why in self.editors.go_on(hand):
+                        self._tell("failed", editor.rule, look, why)
+                Chain(self, hand, firings).start()
         return self._done()
 
     def delivered(self, event: Delivered) -> list[Command]:
@@ -152,7 +135,11 @@ class Engine:
         self._now = event.at
         for rule in event.rules:
             self.reached(rule)
-        if self._armed and event.pdu.opcode in self._delivered_opcodes:
+        if event.changes:
+            for book in self._books:
+                book.delivered(event.of, event.leg, event.pdu)
+        # What was cut has not come whole; what went in two parts is seen with the last.
+        if self._armed and event.pdu.opcode in self._delivered_opcodes and event.sent == -1:
             look = self._look(event.conn, event.leg, pdu=event.pdu, n=event.n, arrival=False)
             for firing in self._match(self._by_opcode[event.pdu.opcode], look):
                 Chain(self, None, [firing]).start()
@@ -163,17 +150,14 @@ class Engine:
         self._now = event.at
         match event:
             case Connected():
-                self._conns.append(event.conn)
+                self._conns[event.conn] = set()
                 look = self._look(event.conn, End.INITIATOR, event="connect", n=event.n)
             case FullFeature():
                 look = self._look(event.conn, event.leg, event="full-feature", n=event.n)
             case _:
                 look = self._look(event.conn, event.leg, event="close", n=event.n)
                 look.how, look.by_proxy = event.how, event.by != "peer"
-                if event.by == "peer":
-                    self._orphan(event)
-                if event.conn in self._conns and event.by != "fault":
-                    self._conns.remove(event.conn)
+                self._lose(event)
         if self._armed:
             for firing in self._match(self._rules, look):
                 Chain(self, None, [firing]).start()
@@ -194,6 +178,7 @@ class Engine:
         self._timers.clear()
         waiting = sorted(self._waiting, key=lambda chain: chain.hand.n if chain.hand is not None else 0)
         self._waiting.clear()
+        self._due.clear()
         for chain in waiting:
             chain.cut_short()
         return self._done()
@@ -203,90 +188,86 @@ class Engine:
     def _look(
         self, conn: int, leg: End, *, pdu: Pdu | None = None, n: int, arrival: bool = True, event: str = ""
     ) -> Look:
-        return Look(
-            conn=conn,
-            at=self._now,
-            leg=leg,
-            state=self._state,
-            rng=self.rng,
-            captures={},
-            pdu=pdu,
-            n=n,
-            arrival=arrival,
-            event=event,
-        )
+        return Look(conn, self._now, leg, self._state, self.rng, self._book, pdu, n, arrival, event)
 
     def _match(self, rules: Sequence[ActiveRule], look: Look) -> list[tuple[ActiveRule, Look]]:
-        """Let all rules, and all that waits, see what is looked at; then bind captures; then say which rules fire."""
+        """Let all rules, and all that waits, see what is looked at; then bind captures; then say which rules fire.
+
+        What waited for it goes on before anything is done about it.
+        """
         firings: list[tuple[ActiveRule, Look]] = []
         for rule in rules:
             if rule.in_force:
-                own = look.within(rule.captures)
-                if any(course.look(own) is not None for course in rule.ends):
+                if look.captures is not rule.captures:
+                    look = look.within(rule.captures)
+                if rule.ends and _any_met(rule.ends, look):
                     rule.retire()
-                elif rule.look(own, partial(self._follow, rule)):
+                elif rule.look(look, self._follow):
                     rule.counts.matched += 1
-                    firings.append((rule, own))
-        met = [
-            chain
-            for chain, waiting in self._waiting.items()
-            if any(course.look(look.within(course.captures)) is not None for course in waiting.courses)
-        ]
-        self._bind_pending()
-        for chain in met:
-            self._proceed(chain, expired=False)
+                    firings.append((rule, look))
+        for chain, courses in self._waiting.items():
+            if _any_met(courses, look.within(courses[0].captures)):
+                self._due.append(partial(self._proceed, chain, "met", courses))
+        if self._pending or self._due:
+            self._settle()
         return firings
 
-    def _bind_pending(self) -> None:
-        """Bind what the patterns that have just matched capture; a step may have waited for it."""
-        pending, self._pending = self._pending, []
-        for captures, matcher, look in pending:
-            capture = matcher.pattern.capture
-            if capture is not None:
-                bind(captures, capture.name, look, each=capture.each)
-        if pending:
-            self._recheck()
+    def _settle(self) -> None:
+        """Bind what the patterns that have just matched capture, then do what has become due by it all."""
+        while self._pending or self._due:
+            pending, self._pending = self._pending, []
+            for book, matcher, look in pending:
+                capture = matcher.pattern.capture
+                if capture is not None:
+                    book.bind(capture.name, look, each=capture.each)
+            if pending:
+                self._recheck()
+            elif self._due:
+                self._due.popleft()()
 
     def _recheck(self) -> None:
+        """See whether a step has waited for a capture that was bound, or for the first fault."""
         for rule in self._rules:
             for course in (*rule.courses.values(), *rule.ends):
                 course.recheck(self._now)
-        for waiting in list(self._waiting.values()):
-            for course in waiting.courses:
+        for courses in list(self._waiting.values()):
+            for course in courses:
                 course.recheck(self._now)
-
-    def _supersede(self, pdu: Pdu) -> None:
-        for captures in self._captures:
-            for captured in captures.values():
-                for member in captured.members:
-                    if not member.superseded and supersedes(pdu, member):
-                        member.superseded = True
 
     # --- courses ---
 
-    def _follow(self, rule: ActiveRule, path: Path) -> Course:
-        def met(_: float) -> None:
+    def _follow(self, rule: ActiveRule, path: Path, look: Look | None) -> Course:
+        """Follow one moment of a rule in the scope of what is looked at."""
+
+        def scope() -> list[int]:
+            if look is None or path.per == "run":
+                return list(self._conns)
+            if path.per == "connection":
+                return [look.conn]
+            return [conn for conn in self._conns if self._look(conn, End.INITIATOR, n=0).session == look.session]
+
+        def met() -> None:
             if rule.in_force and self._armed:
                 rule.counts.matched += 1
-                Chain(self, None, [(rule, None)]).start()
+                Chain(self, None, [(rule, None)], scope).start()
 
         course = self._course(path, rule.captures, rule.scenario, met)
         course.begin(self._now)
         return course
 
-    def _course(self, path: Path, captures: dict[str, Captured], scenario: str, met: Callable[[float], None]) -> Course:
+    def _course(self, path: Path, book: Book, scenario: str, met: Callable[[], None]) -> Course:
         def pend(matcher: Matcher, look: Look) -> None:
             if matcher.pattern.capture is not None:
-                self._pending.append((captures, matcher, look))
+                self._pending.append((book, matcher, look))
 
         return Course(
             path,
-            captures=captures,
+            captures=book,
             rng=self.rng,
             clock=self._after,
             faulted=lambda: scenario in self._reached,
             bind=pend,
-            met=met,
+            met=lambda _: self._due.append(met),
         )
 
     def _after(self, seconds: float, call: Callable[[float], None]) -> None:
@@ -295,14 +276,6 @@ class Engine:
         self.commands.append(SetTimer(at=self._now + seconds, token=token))
 
     # --- what chains ask (Host) ---
-
-    def state(self, conn: int, leg: End, /) -> Snapshot:
-        """Give the state of a leg now."""
-        return self._state(conn, leg, None)
-
-    def connections(self) -> list[int]:
-        """List the connections that live, in the order in which they came."""
-        return list(self._conns)
 
     def token(self) -> int:
         """Give a fresh number for a timer or a stall."""
@@ -318,91 +291,84 @@ class Engine:
 
     def bind(self, rule: RuleView, name: str, look: Look) -> None:
         """Bind a capture to what an act made."""
-        bind(rule.captures, name, look, each=False)
+        rule.captures.bind(name, look, each=False)
         self._recheck()
-
-    def text_limit(self, look: Look) -> int:
-        """Give how long a text may be for the receiver of this PDU (RFC 7143 13.12)."""
-        pdu = look.pdu
-        if pdu is None or pdu.opcode in (Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE):
-            return _LOGIN_LIMIT
-        declared = look.view.declared[look.leg.other].get("MaxRecvDataSegmentLength", str(_LOGIN_LIMIT))
-        return int(declared, 0)
-
-    def edit(self, look: Look, editor: Editor) -> None:
-        """Go on editing the text in the PDUs that continue it."""
-        self._editors[look.conn, look.leg] = editor
 
     def wait(self, chain: Chain, pause: Pause, rule: RuleView) -> None:
         """Continue `chain` when the pause is over."""
-
-        def met(_: float) -> None:
-            self._proceed(chain, expired=False)
-
+        courses: list[Course] = []
         scenario = rule.name.partition("/")[0]
-        courses = [self._course(Path(moment, rule.victim), rule.captures, scenario, met) for moment in pause.until]
-        self._waiting[chain] = _Waiting(courses)
+        proceed = partial(self._proceed, chain, "met", courses)
+        courses += [self._course(path.anew(), rule.captures, scenario, proceed) for path in pause.until]
+        self._waiting[chain] = courses
         if pause.at_most is not None:
-            self._after(pause.at_most, lambda _: self._proceed(chain, expired=True, courses=courses))
+            self._after(pause.at_most, lambda _: self._proceed(chain, "expired", courses))
         for course in courses:
             course.begin(self._now)
 
-    def _proceed(self, chain: Chain, *, expired: bool, courses: list[Course] | None = None) -> None:
-        waiting = self._waiting.get(chain)
-        if waiting is None or (courses is not None and waiting.courses is not courses):
+    def _proceed(self, chain: Chain, outcome: Outcome, courses: list[Course]) -> None:
+        if self._waiting.get(chain) is not courses:
             return  # that pause is over already
-        del self._waiting[chain]
-        for course in waiting.courses:
+        self._stop(chain)
+        chain.proceed(outcome)
+
+    def _stop(self, chain: Chain) -> None:
+        for course in self._waiting.pop(chain):
             course.over = True
-        chain.proceed(expired=expired)
 
     # --- odds and ends ---
 
-    def _edit_on(self, editor: Editor, hand: Hand) -> None:
-        try:
-            pdu, changes = editor.apply(hand.pdu, self.text_limit(hand.look))
-        except ActError as error:
-            self._tell("failed", editor.rule, hand.look, f"text: {error}")
-            return
-        finally:
-            if not hand.pdu["C"]:
-                self._editors.pop((hand.look.conn, hand.look.leg), None)
-        if changes or pdu != hand.pdu:
-            hand.change(pdu, changes, editor.rule)
+    def _too_large(self, firings: Sequence[tuple[ActiveRule, Look]], look: Look) -> None:
+        """Leave a PDU alone of which only the header is here; rules that only look may fire."""
+        for rule, own in firings:
+            if all(built.act.name == "note" for built in rule.acts):
+                Chain(self, None, [(rule, own)]).start()
+            else:
+                rule.ended("failed")
+                label = look.pdu.label if look.pdu is not None else ""
+                self._tell("failed", rule.name, look, f"{label}: its data segment is larger than what is kept")
 
-    def _orphan(self, event: Closed) -> None:
-        """Drop what is held of a peer that has gone, unless the act says otherwise."""
+    def _lose(self, event: Closed) -> None:
+        """Give up what is held for a connection that cannot carry it any more."""
+        conn, leg = event.conn, event.leg
+        self.editors.forget(conn, leg)
+        ended = self._conns.get(conn)
+        if ended is not None:
+            ended.add(leg)
+            if event.by == "peer" or len(ended) == len(End):
+                del self._conns[conn]
         for chain in list(self._waiting):
             hand = chain.hand
-            if hand is not None and not hand.gone and hand.look.conn == event.conn and hand.look.leg is event.leg:
-                if hand.orphan == "deliver":
-                    continue
-                self._waiting.pop(chain)
-                chain.abandon()
+            if hand is None or hand.gone or hand.look.conn != conn:
+                continue
+            if hand.look.leg is leg and event.by == "peer" and hand.orphan == "drop":
+                why = "its sender has gone"
+            elif hand.look.leg is not leg and (event.how == "rst" or event.by == "fault"):
+                why = "its receiver has gone"
+            else:
+                continue
+            self._stop(chain)
+            chain.abandon(why)
 
     def _tell(self, kind: Literal["failed"], rule: str, look: Look, text: str) -> None:
-        self.commands.append(
-            Report(
-                kind=kind,
-                conn=look.conn,
-                rule=rule,
-                of=look.n,
-                label=summary(look.pdu) if look.pdu is not None else look.event,
-                text=text,
-            )
-        )
+        label = summary(look.pdu) if look.pdu is not None else look.event
+        self.commands.append(Report(kind=kind, conn=look.conn, rule=rule, of=look.n, label=label, text=text))
 
     def _done(self) -> list[Command]:
+        if self._pending or self._due:
+            self._settle()
         commands, self.commands = self.commands, []
         return commands
 
 
-def _retire(rule: ActiveRule, _: float) -> None:
-    rule.retire()
+def _matchers(paths: Iterable[Path]) -> Iterator[Matcher]:
+    for path in paths:
+        yield from path.matchers
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """The moments that a chain waits for."""
+def _opcodes(matchers: Iterable[Matcher]) -> frozenset[int]:
+    return frozenset(opcode for matcher in matchers for opcode in matcher.opcodes)
 
-    courses: list[Course]
+
+def _any_met(courses: Iterable[Course], look: Look) -> bool:
+    return any(course.look(look) is not None for course in courses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from iscsiproxy.session.events import Change
@@ -54,6 +54,7 @@ class Look:
     how: str = ""
     by_proxy: bool = False
     _view: Snapshot | None = None
+    _session: int | None = None
 
     @property
     def view(self) -> Snapshot:
@@ -62,33 +63,50 @@ class Look:
             self._view = self.state(self.conn, self.leg, self.pdu)
         return self._view
 
-    def within(self, captures: Mapping[str, Captured]) -> Look:
-        """Give the same look among the captures of one scenario."""
-        return replace(self, captures=captures)
-
-    def keep(self, view: Snapshot) -> None:
-        """Take the state from elsewhere."""
-        self._view = view
-
     @property
     def session(self) -> int:
-        """Which session this belongs to, the same on both legs; 0 before there is one."""
-        session = self.state(self.conn, End.INITIATOR, None).session
-        return session.id if session is not None else 0
+        """Which session this belongs to, the same on both legs; 0 before there is one. Read once."""
+        if self._session is None:
+            here = self.leg is End.INITIATOR
+            session = (self.view if here else self.state(self.conn, End.INITIATOR, None)).session
+            self._session = session.id if session is not None else 0
+        return self._session
+
+    def within(self, captures: Mapping[str, Captured]) -> Look:
+        """Give the same look among the captures of one scenario."""
+        return self if captures is self.captures else self._like(self.pdu, captures)
+
+    def of(self, pdu: Pdu) -> Look:
+        """Give the same look at another PDU in the place of this one."""
+        self.view  # noqa: B018 - the state is that of this PDU, and read now
+        return self._like(pdu, self.captures)
+
+    def _like(self, pdu: Pdu | None, captures: Mapping[str, Captured]) -> Look:
+        same = (self.n, self.arrival, self.event, self.how, self.by_proxy, self._view, self._session)
+        return Look(self.conn, self.at, self.leg, self.state, self.rng, captures, pdu, *same)
 
 
 @dataclass(slots=True, eq=False)
 class Captured:
-    """What `as NAME` keeps: the PDU or event as it was, and whether its ITT has been given to another task since."""
+    """What `as NAME` keeps: the PDU or event as it was, and whether its ITT has been given to another task since.
+
+    `command` is the header of the request that began its task. `faces` holds what a leg saw where that was another PDU
+    than the one that arrived.
+    """
 
     look: Look
     session: int
     members: list[Captured]
-    CmdSN: int | None = None  #: of the task it belongs to
+    command: Pdu | None = None
     count: int = 1
     superseded: bool = False
+    faces: dict[End, Pdu] = field(default_factory=dict)
 
     @property
     def pdu(self) -> Pdu | None:
-        """The PDU, None for an event."""
+        """The PDU as it arrived, None for an event."""
         return self.look.pdu
+
+    def face(self, leg: End) -> Pdu | None:
+        """Give the PDU as that leg saw it."""
+        return self.faces.get(leg, self.look.pdu) if self.faces else self.look.pdu

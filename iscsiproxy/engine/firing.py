@@ -7,49 +7,54 @@ up. A rule that fires with nothing in hand is a chain of its own. An act is a fu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.commands import Command, Finish, Report, Send
-from iscsiproxy.engine.facts import Captured, Look, Rng
+from iscsiproxy.engine.facts import Look, Rng
 from iscsiproxy.engine.hand import Hand
+from iscsiproxy.engine.moments import Path
 from iscsiproxy.engine.values import Fn
-from iscsiproxy.language.spec import Act, Moment
-from iscsiproxy.session.snapshot import Snapshot
+from iscsiproxy.language.spec import Act, ActSpec
 from iscsiproxy.wire.describe import summary
-from iscsiproxy.wire.opcodes import End
 
 if TYPE_CHECKING:
-    from iscsiproxy.engine.actions.text import Editor
+    from iscsiproxy.engine.editing import Editors
 
-__all__ = ["ActError", "Built", "Chain", "Host", "Pause", "RuleView", "Work"]
+__all__ = ["ActError", "Built", "Chain", "Host", "Outcome", "Pause", "RuleView", "Work"]
 
 
 class ActError(Exception):
     """An act cannot be done on this PDU: a value is absent or does not fit."""
 
 
+#: How a pause came to its end: the moment came, `at_most` passed first, or everything is ended.
+Outcome = Literal["met", "expired", "ended"]
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The chain waits for moments, for `at_most` seconds at the longest (None: for ever).
+    """The chain waits for one of some moments, for `at_most` seconds at the longest (None: for ever).
 
-    `resume(expired)` is called when it ends; it says whether the rule's list goes on.
+    `resume` is called when it ends; it says whether the rule's list goes on.
     """
 
-    until: tuple[Moment, ...]
+    until: tuple[Path, ...]
     at_most: float | None
-    resume: Callable[[bool], bool]
+    resume: Callable[[Outcome], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One act of a rule, its expressions compiled."""
+    """One act of a rule, its expressions and moments compiled."""
 
     act: Act
+    spec: ActSpec
     run: Callable[[Built, Work], Pause | None]
     fields: Mapping[str, Fn]
-    params: Mapping[str, Any]  #: expressions are compiled too
+    params: Mapping[str, Any]
 
 
 class RuleView(Protocol):
@@ -68,7 +73,7 @@ class RuleView(Protocol):
         """What it does."""
 
     @property
-    def captures(self) -> dict[str, Captured]:
+    def captures(self) -> Book:
         """The captures of its scenario."""
 
     def ended(self, how: str) -> None:
@@ -81,20 +86,12 @@ class Host(Protocol):
     rng: Rng
     commands: list[Command]
 
-    def state(self, conn: int, leg: End, /) -> Snapshot:
-        """Give the state of a leg now."""
-
     def token(self) -> int:
         """Give a fresh token for a stall."""
 
-    def connections(self) -> list[int]:
-        """List the connections that live."""
-
-    def text_limit(self, look: Look) -> int:
-        """Give how long a text may be for the receiver of this PDU."""
-
-    def edit(self, look: Look, editor: Editor) -> None:
-        """Go on editing the text in the PDUs that continue it."""
+    @property
+    def editors(self) -> Editors:
+        """The editing of texts that go on in further PDUs."""
 
     def wait(self, chain: Chain, pause: Pause, rule: RuleView) -> None:
         """Continue `chain` when the pause is over."""
@@ -103,7 +100,7 @@ class Host(Protocol):
         """Take note that an act of the rule has reached the wire."""
 
     def bind(self, rule: RuleView, name: str, look: Look) -> None:
-        """Bind a capture."""
+        """Bind a capture to what an act made."""
 
 
 @dataclass(slots=True, eq=False)
@@ -115,6 +112,7 @@ class Work:
     rule: RuleView
     look: Look | None
     hand: Hand | None
+    did: bool = False  #: an act of this firing took effect
 
     @property
     def conn(self) -> int:
@@ -127,42 +125,32 @@ class Work:
         if look is None:
             raise ActError(f"{what}: nothing is in hand")
         if self.hand is not None and look.pdu is not self.hand.pdu:
-            view, look = (
-                look.view,
-                Look(
-                    conn=look.conn,
-                    at=look.at,
-                    leg=look.leg,
-                    state=look.state,
-                    rng=look.rng,
-                    captures=look.captures,
-                    pdu=self.hand.pdu,
-                    n=look.n,
-                ),
-            )
-            look.keep(view)
+            look = look.of(self.hand.pdu)
         value = fn(look)
         if value is None:
             raise ActError(f"{what} is absent")
         return value
 
     def connections(self, name: str | None) -> list[int]:
-        """Give the connections to act on: that of a capture, else that in hand, else all."""
+        """Give the connections to act on: that of a capture, else that in hand, else all of the scope."""
         if name is not None:
             captured = self.rule.captures.get(name)
             if captured is None:
                 raise ActError(f"{name} is not bound")
             return [captured.look.conn]
-        return [self.look.conn] if self.look is not None else self.host.connections()
+        return [self.look.conn] if self.look is not None else self.chain.scope()
 
     def need_hand(self) -> Hand:
-        """Give the PDU in hand. Raises ActError if it has gone already."""
+        """Give the PDU in hand. Raises ActError if it has gone already, or a part of it."""
         if self.hand is None or self.hand.gone:
             raise ActError("no PDU is in hand")
+        if self.hand.sent:
+            raise ActError(f"{self.hand.sent} bytes of this PDU have gone already")
         return self.hand
 
     def fired(self, act: Act, text: str, changes: Sequence[Any] = ()) -> None:
         """Report that the act took effect."""
+        self.did = True
         self._report("fired", text, act.name, tuple(changes))
 
     def report(self, kind: Any, text: str) -> None:
@@ -190,90 +178,137 @@ class Work:
 
 @dataclass(slots=True, eq=False)
 class Chain:
-    """The acts that are still to be done on one PDU, or with nothing in hand."""
+    """The acts that are still to be done on one PDU, or with nothing in hand.
+
+    `scope` lists the connections that an act with nothing in hand acts on.
+    """
 
     host: Host
     hand: Hand | None
     firings: Sequence[tuple[RuleView, Look | None]]
+    scope: Callable[[], list[int]] = list
     over: bool = False
-    _pause: Pause | None = None
+    _paused: tuple[Pause, Work] | None = None
     _steps: Iterator[None] = field(default_factory=lambda: iter(()))
-    _expired: bool = False
+    _outcome: Outcome = "met"
 
     def start(self) -> None:
         """Run until the first pause or the end."""
         self._steps = self._run()
-        self.step()
+        self._step()
 
-    def step(self) -> None:
-        """Run on until the next pause or the end."""
-        if not self.over and next(self._steps, self) is self:
+    def proceed(self, outcome: Outcome) -> None:
+        """End the pause that the chain is in, and run on."""
+        if not self.over:
+            self._outcome = outcome
+            self._step()
+
+    def _step(self) -> None:
+        if next(self._steps, self) is self:
             self.over = True
             self.let_go()
-
-    def proceed(self, *, expired: bool) -> None:
-        """End the pause that the chain is in."""
-        if not self.over:
-            self._expired = expired
-            self.step()
+            self.finish()
 
     def _run(self) -> Iterator[None]:
-        for rule, look in self.firings:
-            work = Work(self.host, self, rule, look, self.hand)
-            saved = self.hand.save() if self.hand is not None else None
-            how = "fired"
-            for built in rule.acts:
-                if self._shadowed(built, work):
-                    how = "shadowed"
-                    continue
-                try:
-                    pause = built.run(built, work)
-                except ActError as error:
-                    how = "failed"
-                    work.report("failed", f"{built.act.name}: {error}")
-                    if self.hand is not None and saved is not None and not self.hand.gone:
-                        self.hand.restore(saved)
-                    break
-                if pause is not None:
-                    if self.hand is not None:
-                        self.hand.held = True
-                    self._pause = pause
-                    self.host.wait(self, pause, rule)
-                    yield
-                    self._pause = None
-                    if not pause.resume(self._expired):
-                        how = "expired"
-                        break
-                if self.over:
-                    break
-            rule.ended(how)
+        for index, (rule, look) in enumerate(self.firings):
+            rule.ended((yield from self._rule(Work(self.host, self, rule, look, self.hand))))
             if self.over:
+                self._never_done(self.firings[index + 1 :])
                 return
 
-    def _shadowed(self, built: Built, work: Work) -> bool:
-        """Whether an earlier rule has settled the fate of the PDU already."""
+    def _rule(self, work: Work) -> Generator[None, None, str]:
+        """Do the acts of one rule; tell how its firing ended."""
+        rule, hand, how = work.rule, self.hand, "fired"
+        saved = hand.save() if hand is not None and rule.acts else None
+        mark = len(self.host.commands)
+        for built in rule.acts:
+            if self._shadowed(built, work):
+                how = "shadowed"
+                continue
+            try:
+                pause = built.run(built, work)
+            except ActError as error:
+                if hand is not None and saved is not None and not hand.gone:
+                    hand.restore(saved)
+                    self._unsay(rule, mark)
+                work.report("failed", f"{built.act.name}: {error}")
+                return "failed"
+            if pause is not None:
+                yield from self._pause(pause, work)
+                mark = len(self.host.commands)
+                if not pause.resume(self._outcome):
+                    return "expired"
+            if self.over:
+                break
+        return how
+
+    def _pause(self, pause: Pause, work: Work) -> Iterator[None]:
         hand = self.hand
-        if hand is None or not hand.fate or hand.fate == work.rule.name or built.act.name != "drop":
+        for _, look in self.firings:
+            if look is not None:
+                look.view  # noqa: B018 - what rules see is the state before the PDU, not that behind the pause
+        if hand is not None:
+            if hand.gone or hand.dropped:
+                self.let_go()
+                self.finish()  # nothing is in hand: what follows need not wait
+            hand.held = True
+        self._paused = (pause, work)
+        self.host.wait(self, pause, work.rule)
+        yield
+        self._paused = None
+
+    def _unsay(self, rule: RuleView, mark: int) -> None:
+        """Take back what was reported of acts that are undone."""
+        commands = self.host.commands
+        commands[mark:] = [
+            one
+            for one in commands[mark:]
+            if not (isinstance(one, Report) and one.kind == "fired" and one.rule == rule.name and one.of is not None)
+        ]
+
+    def _shadowed(self, built: Built, work: Work) -> bool:
+        """Whether an earlier rule has settled the PDU's fate, and the act needs the PDU."""
+        hand = self.hand
+        if hand is None or built.spec.events or hand.fate in ("", work.rule.name):
             return False
         work.report("shadowed", f"{built.act.name}: {hand.fate} has settled the PDU's fate")
         return True
 
+    def _never_done(self, firings: Sequence[tuple[RuleView, Look | None]]) -> None:
+        """Tell of the rules that a close has come before."""
+        for rule, look in firings:
+            if rule.acts:
+                work = Work(self.host, self, rule, look, self.hand)
+                work.report("shadowed", f"{rule.acts[0].act.name}: the connection was closed before")
+            rule.ended("shadowed" if rule.acts else "fired")
+
+    # --- ends ---
+
     def cut_short(self) -> None:
         """End the pause and everything behind it: what is in hand goes as it is."""
-        self.over = True
-        if self._pause is not None:
-            self._pause.resume(True)
+        self._end("the run ends")
         self.let_go()
+        self.finish()
 
-    def abandon(self) -> None:
+    def abandon(self, why: str) -> None:
         """End everything; what is in hand is not sent."""
-        self.over = True
-        if self.hand is not None and not self.hand.gone:
+        self._end(why)
+        if self.hand is not None:
             self.hand.gone = True
-            self.host.commands.append(Finish(slot=self.hand.n))
+        self.finish()
 
-    def let_go(self, *, finish: bool = True) -> None:
-        """Send what is in hand, unless it has gone or is dropped, and finish its slot.
+    def _end(self, why: str) -> None:
+        self.over = True
+        if self._paused is not None:
+            pause, work = self._paused
+            work.report("ended", f"{work.rule.name.partition('/')[2]}: {why}")
+            pause.resume("ended")
+            work.rule.ended("fired" if work.did else "expired")
+
+    # --- the PDU ---
+
+    def let_go(self) -> None:
+        """Send what is in hand, unless it has gone or is dropped, and its copies.
 
         An untouched PDU that nobody holds needs no command at all.
         """
@@ -281,25 +316,30 @@ class Chain:
         if hand is None or hand.gone:
             return
         hand.gone = True
-        if not (hand.rules or hand.held or hand.dropped or hand.copies) and finish:
+        if not (hand.rules or hand.held or hand.dropped or hand.copies):
+            hand.finished = True
             return
-        commands = self.host.commands
         if not hand.dropped:
-            commands.append(
-                Send(
-                    slot=hand.n,
-                    pdu=hand.outgoing(),
-                    changes=tuple(hand.changes),
-                    rules=tuple(hand.rules),
-                    start=hand.sent,
-                )
-            )
+            self.send(None)
         for copy in hand.copies:
-            commands.append(Send(slot=hand.n, pdu=copy.pdu, changes=copy.changes, rules=(copy.rule,)))
-        if finish:
-            commands.append(Finish(slot=hand.n))
+            self.host.commands.append(Send(slot=hand.n, pdu=copy.pdu, changes=copy.changes, rules=(copy.rule,)))
+            if copy.bind is not None:
+                copy.bind(copy.pdu)
+
+    def send(self, stop: int | None, *, by: str = "") -> None:
+        """Send the PDU in hand from where it was cut up to `stop` (None: its end); the rule `by` cuts it there."""
+        hand = self.hand
+        assert hand is not None
+        pdu = hand.outgoing()
+        rules = (*hand.rules, by) if by and by not in hand.rules else tuple(hand.rules)
+        changes = tuple(hand.changes)
+        self.host.commands.append(Send(slot=hand.n, pdu=pdu, changes=changes, rules=rules, start=hand.sent, stop=stop))
+        hand.held = True
+        hand.sent = len(pdu) if stop is None else stop
 
     def finish(self) -> None:
-        """Finish the slot of a PDU that was let go without."""
-        if self.hand is not None:
-            self.host.commands.append(Finish(slot=self.hand.n))
+        """Finish the slot, once."""
+        hand = self.hand
+        if hand is not None and not hand.finished:
+            hand.finished = True
+            self.host.commands.append(Finish(slot=hand.n))

@@ -7,7 +7,9 @@ exclusive-or'ed with a difference that is zero for a right one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import xor
 
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.session.events import Change
@@ -21,12 +23,12 @@ _SAME = bytes(DIGEST_LENGTH)
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A PDU that goes right behind the one in hand."""
+    """A PDU that goes right behind the one in hand; `bind` is told of it when it does."""
 
     pdu: Pdu
     changes: tuple[Change, ...]
     rule: str
-    name: str | None
+    bind: Callable[[Pdu], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,9 @@ class Saved:
     changes: tuple[Change, ...]
     rules: tuple[str, ...]
     copies: tuple[Copy, ...]
-    differences: tuple[bytes, bytes]
+    differences: tuple[bytes, bytes] | None
     dropped: bool
+    fate: str
 
 
 @dataclass(slots=True, eq=False)
@@ -52,20 +55,15 @@ class Hand:
     changes: list[Change] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
-    header_difference: bytes = _SAME
-    data_difference: bytes = _SAME
+    edited: set[str] = field(default_factory=set)  #: the rules whose editing of a text went on in this PDU
     fate: str = ""  #: the rule that settled its fate
     dropped: bool = False
-    gone: bool = False
+    gone: bool = False  #: no longer in hand
+    finished: bool = False  #: its slot is finished, or never was needed
     sent: int = 0  #: bytes that went already
     held: bool = False  #: its slot waits for commands
     orphan: str = "drop"  #: what becomes of it when its sender has gone
-
-    def __post_init__(self) -> None:
-        if self.pdu.header_digest and self.digests[0]:
-            self.header_difference = _xor(self.pdu.header_digest, digest((self.pdu.bhs, self.pdu.ahs)))
-        if self.pdu.data_digest and self.digests[1]:
-            self.data_difference = _xor(self.pdu.data_digest, digest((self.pdu.data, self.pdu.pad)))
+    _differences: tuple[bytes, bytes] | None = None  #: of its digests from right ones; None: those it came with
 
     def __repr__(self) -> str:
         return f"<Hand {self.n} {self.pdu!r}{' gone' if self.gone else ''}>"
@@ -85,22 +83,37 @@ class Hand:
         """Give `pdu` the digests that the PDU in hand is to have: right ones, but for the differences."""
         header, data = self.digests
         sealed = pdu.sealed(header=header, data=data)
-        if sealed.header_digest and self.header_difference != _SAME:
-            sealed = sealed.with_parts(header_digest=_xor(sealed.header_digest, self.header_difference))
-        if sealed.data_digest and self.data_difference != _SAME:
-            sealed = sealed.with_parts(data_digest=_xor(sealed.data_digest, self.data_difference))
-        return sealed
+        if not (header or data):
+            return sealed
+        if self._differences is None:
+            self._differences = self._differences_of(self.look.pdu)
+        for_header, for_data = self._differences
+        return sealed.with_parts(
+            header_digest=_xor(sealed.header_digest, for_header), data_digest=_xor(sealed.data_digest, for_data)
+        )
 
     def outgoing(self) -> Pdu:
-        """Give the PDU as it goes on the wire."""
-        return self.sealed(self.pdu) if self.changes else self.pdu
+        """Give the PDU as it goes on the wire. One that nobody has changed goes as it came."""
+        pdu, (header, data) = self.pdu, self.digests
+        same = (
+            pdu is self.look.pdu
+            and bool(pdu.header_digest) == header
+            and bool(pdu.data_digest) == (data and pdu.data != b"")
+        )
+        return pdu if same else self.sealed(pdu)
 
     def keep_digests(self, pdu: Pdu) -> None:
         """Make the digests that `pdu` has now stay over its bytes, right or wrong."""
-        if pdu.header_digest:
-            self.header_difference = _xor(pdu.header_digest, digest((pdu.bhs, pdu.ahs)))
-        if pdu.data_digest:
-            self.data_difference = _xor(pdu.data_digest, digest((pdu.data, pdu.pad)))
+        self._differences = self._differences_of(pdu)
+
+    def _differences_of(self, pdu: Pdu | None) -> tuple[bytes, bytes]:
+        """Tell in which bits the digests of a PDU differ from right ones; a missing one is right."""
+        header = data = _SAME
+        if pdu is not None and pdu.header_digest:
+            header = _xor(pdu.header_digest, digest((pdu.bhs, pdu.ahs)))
+        if pdu is not None and pdu.data_digest:
+            data = _xor(pdu.data_digest, digest((pdu.data, pdu.pad)))
+        return header, data
 
     def save(self) -> Saved:
         """Remember how things are."""
@@ -109,16 +122,18 @@ class Hand:
             tuple(self.changes),
             tuple(self.rules),
             tuple(self.copies),
-            (self.header_difference, self.data_difference),
+            self._differences,
             self.dropped,
+            self.fate,
         )
 
     def restore(self, saved: Saved) -> None:
         """Make things as they were."""
-        self.pdu, self.dropped = saved.pdu, saved.dropped
+        self.pdu, self.dropped, self.fate = saved.pdu, saved.dropped, saved.fate
         self.changes, self.rules, self.copies = list(saved.changes), list(saved.rules), list(saved.copies)
-        self.header_difference, self.data_difference = saved.differences
+        self._differences = saved.differences
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+    """Exclusive-or; what is missing stays missing."""
+    return bytes(map(xor, one, other))

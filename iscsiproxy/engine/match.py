@@ -1,23 +1,21 @@
-"""Patterns compiled: which PDUs and events they mean, and what belongs to a capture (LANGUAGE: patterns)."""
+"""Patterns compiled: which PDUs and events they mean (LANGUAGE: patterns)."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from copy import copy
 from typing import Literal
 
-from iscsiproxy.engine.facts import Captured, Look
+from iscsiproxy.engine.captures import belongs
+from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.picks import Counter
 from iscsiproxy.engine.values import Fn, compile_expr
-from iscsiproxy.language.spec import Pattern
-from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
-from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.language.spec import Binary, Call, Expr, In, Logic, Not, Pattern, Range, Ref, Unary
+from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["MAX_COLLECTED", "Matcher", "belongs", "bind", "scope_of", "supersedes"]
-
-#: How many captures `as each` keeps.
-MAX_COLLECTED = 4096
-_CONNECTION_EVENTS = frozenset({"connect", "full-feature", "close"})
+__all__ = ["Matcher", "captures_in", "scope_of"]
 
 
 class Matcher:
@@ -32,30 +30,41 @@ class Matcher:
         self._status_only = self.opcodes - always
         self._where: Fn | None = None if pattern.where is None else compile_expr(pattern.where)
         self._sender = victim if pattern.sender == "victim" else pattern.sender
+        self._anyone = self._sender in (None, "both")
+        self._leg = pattern.leg
+        #: The captures without which nothing matches.
+        self._needs = frozenset(() if pattern.where is None else captures_in(pattern.where))
 
     def __repr__(self) -> str:
         return f"<Matcher {self.pattern.text}>"
 
+    def anew(self) -> Matcher:
+        """Give the same pattern with counts of its own."""
+        other = copy(self)
+        other.counter = Counter(self.pattern.picks)
+        return other
+
     def test(self, look: Look) -> bool:
         """Tell whether the pattern, without its picks, means what is looked at."""
-        pattern, pdu = self.pattern, look.pdu
+        pdu, leg = look.pdu, self._leg
         if pdu is not None:
             opcode = pdu.opcode
-            if opcode not in self.opcodes:
-                return False
-            if opcode in self._status_only and not _is_status(pdu):
+            if opcode not in self.opcodes or (opcode in self._status_only and not _is_status(pdu)):
                 return False
             # A PDU is seen where it arrives, unless the pattern names a leg.
-            if pattern.leg is not look.leg and not (pattern.leg is None and look.arrival):
+            if leg is not look.leg and not (leg is None and look.arrival):
                 return False
-        elif look.event not in self.events or (pattern.leg is not None and pattern.leg is not look.leg):
+        elif look.event not in self.events or (leg is not None and leg is not look.leg):
             return False
-        if not self._from(look):
+        if (look.by_proxy or not self._anyone) and not self._from(look):
             return False
-        if pattern.of is not None:
-            captured = look.captures.get(pattern.of)
+        of = self.pattern.of
+        if of is not None:
+            captured = look.captures.get(of)
             if captured is None or not any(belongs(look, one) for one in captured.members):
                 return False
+        if self._needs and not self._needs <= look.captures.keys():
+            return False
         return self._where is None or bool(self._where(look))
 
     def take(self, look: Look) -> bool:
@@ -65,24 +74,51 @@ class Matcher:
     def _from(self, look: Look) -> bool:
         if look.by_proxy:
             return self._sender == "proxy"
-        if self._sender in (None, "both"):
-            return True
         sender = look.pdu.sender if look.pdu is not None else look.leg
         return self._sender == sender.value
 
 
+def captures_in(expr: Expr) -> Iterator[str]:
+    """Name every capture that an expression speaks of."""
+    match expr:
+        case Ref():
+            if expr.scope == "capture":
+                yield expr.capture
+        case Unary() | Not():
+            yield from captures_in(expr.operand)
+        case Binary():
+            yield from captures_in(expr.left)
+            yield from captures_in(expr.right)
+        case In():
+            for one in (expr.operand, *expr.items):
+                yield from captures_in(one)
+        case Range():
+            for one in (expr.operand, expr.low, expr.high):
+                yield from captures_in(one)
+        case Call():
+            for one in expr.arguments:
+                yield from captures_in(one)
+        case Logic():
+            for one in expr.operands:
+                yield from captures_in(one)
+        case _:
+            pass
+
+
 def scope_of(per: str, look: Look) -> Hashable:
-    """Name the scope that a match counts in."""
+    """Name the scope that a match counts in. A retry is the same task, a tag used again is another one."""
     if per == "run":
         return None
     if per == "connection":
         return look.conn
     if per == "session":
-        return look.session
+        # Before there is a session, a connection stands for it.
+        return look.session or (look.conn,)
     task = look.view.task
     if task is None:
         return (look.session, None)
-    return (look.session, task.command["ITT"], task.command.get("CmdSN"))
+    command = task.command
+    return (look.session, command.opcode, command["ITT"], command.get("I"), command.get("CmdSN"))
 
 
 def _is_status(pdu: Pdu) -> bool:
@@ -90,53 +126,3 @@ def _is_status(pdu: Pdu) -> bool:
     if pdu.opcode == Opcode.DATA_IN:
         return bool(pdu["S"])
     return pdu.opcode != Opcode.NOP_IN or pdu["ITT"] != NO_TAG
-
-
-def bind(captures: dict[str, Captured], name: str, look: Look, *, each: bool) -> None:
-    """Bind a capture to what is looked at, or add to it."""
-    old = captures.get(name)
-    if each and old is not None:
-        old.count += 1
-        if len(old.members) < MAX_COLLECTED:
-            old.members.append(_captured(look))
-        return
-    captures[name] = _captured(look)
-
-
-def _captured(look: Look) -> Captured:
-    view = look.view  # read now: what the state says now is what the capture will say of itself later
-    number = None if look.pdu is None or look.pdu.sender is End.TARGET else look.pdu.get("CmdSN")
-    if number is None and view.task is not None:
-        number = view.task.command.get("CmdSN")
-    captured = Captured(look, look.session, [], CmdSN=number)
-    captured.members.append(captured)
-    return captured
-
-
-def belongs(look: Look, captured: Captured) -> bool:
-    """Tell whether what is looked at belongs to a capture (LANGUAGE: `of`)."""
-    origin, pdu = captured.pdu, look.pdu
-    if origin is None:
-        return look.conn == captured.look.conn and captured.look.event in _CONNECTION_EVENTS
-    if pdu is None or look.session != captured.session:
-        return False
-    if origin.opcode == Opcode.NOP_IN and origin["TTT"] != NO_TAG:
-        return pdu.opcode == Opcode.NOP_OUT and pdu["TTT"] == origin["TTT"]
-    itt = origin["ITT"]
-    if pdu.opcode == Opcode.REJECT:
-        return len(pdu.data) >= BHS_LENGTH and not captured.superseded and Pdu(pdu.data[:BHS_LENGTH])["ITT"] == itt
-    if captured.superseded:
-        return False
-    if pdu.opcode == Opcode.TMF_REQUEST and pdu["RefTaskTag"] == itt:
-        return True
-    if origin.opcode == Opcode.R2T and pdu.opcode == Opcode.DATA_OUT:
-        return pdu["ITT"] == itt and pdu["TTT"] == origin["TTT"]
-    return itt != NO_TAG and pdu["ITT"] == itt
-
-
-def supersedes(pdu: Pdu, captured: Captured) -> bool:
-    """Tell whether a new request takes over the ITT of a capture: another task from now on, not a retry of it."""
-    origin = captured.pdu
-    if origin is None or pdu.sender is not End.INITIATOR or "CmdSN" not in pdu.fields or pdu["ITT"] != origin["ITT"]:
-        return False
-    return origin["ITT"] != NO_TAG and captured.CmdSN is not None and pdu["CmdSN"] != captured.CmdSN

@@ -6,7 +6,8 @@ first fault, and says when the last step is met. A last step that is a pattern i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from typing import Literal
 
 from iscsiproxy.engine.facts import Captured, Look, Rng
@@ -39,6 +40,13 @@ class Path:
         last = self.matchers[-1].pattern.picks.per if len(self.steps) > 1 and self.matchers else "run"
         return "run" if last == "task" else last
 
+    def anew(self) -> Path:
+        """Give the same moment with counts of its own."""
+        other = copy(self)
+        other.steps = tuple(step.anew() if isinstance(step, Matcher) else step for step in self.steps)
+        other.matchers = tuple(step for step in other.steps if isinstance(step, Matcher))
+        return other
+
     def scope(self, look: Look) -> Hashable:
         """Name the scope in which what is looked at counts."""
         return scope_of(self.per, look)
@@ -54,7 +62,7 @@ class Course:
         self,
         path: Path,
         *,
-        captures: dict[str, Captured],
+        captures: Mapping[str, Captured],
         rng: Rng,
         clock: Clock,
         faulted: Callable[[], bool],
@@ -69,6 +77,7 @@ class Course:
         self._bind = bind
         self._met = met
         self._at = 0
+        self._matcher: Matcher | None = None  #: the step that is waited for, if it is a pattern
         self.over = False
 
     def __repr__(self) -> str:
@@ -80,8 +89,8 @@ class Course:
 
     def look(self, look: Look) -> Look | None:
         """Look at a PDU or an event; give it back if it met the last step (`met` is then not called)."""
-        step = self._path.steps[self._at] if not self.over else None
-        if not isinstance(step, Matcher) or not step.test(look) or not step.take(look):
+        step = self._matcher
+        if step is None or not step.test(look) or self.over or not step.take(look):
             return None
         self._bind(step, look)
         if self._at == len(self._path.steps) - 1:
@@ -110,6 +119,7 @@ class Course:
 
     def _enter(self, now: float) -> None:
         step = self._path.steps[self._at]
+        self._matcher = step if isinstance(step, Matcher) else None
         if isinstance(step, Wait):
             here = self._at
             seconds = step.low if step.low == step.high else self._rng.uniform(step.low, step.high)

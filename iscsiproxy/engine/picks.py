@@ -20,14 +20,11 @@ class Counter:
     def __init__(self, picks: Picks) -> None:
         self._picks = picks
         self._counts: OrderedDict[Hashable, list[int]] = OrderedDict()
+        #: Whether every match counts.
+        self.plain = picks == Picks(per=picks.per)
 
     def __repr__(self) -> str:
         return f"<Counter {self._picks} {len(self._counts)} scopes>"
-
-    @property
-    def plain(self) -> bool:
-        """Whether every match counts."""
-        return self._picks == Picks(per=self._picks.per)
 
     def take(self, scope: Hashable, rng: Rng) -> bool:
         """Count a match in its scope; tell whether the picks let it through. Each stage counts what reaches it."""
@@ -61,7 +58,3 @@ class Counter:
                 return False
             counts[3] += 1
         return True
-
-    def forget(self, scope: Hashable) -> None:
-        """Drop the counts of a scope that has ended."""
-        self._counts.pop(scope, None)

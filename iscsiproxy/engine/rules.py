@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from iscsiproxy.engine.actions import RUNNERS
-from iscsiproxy.engine.facts import Captured, Look
+from iscsiproxy.engine.actions import RUNNERS, SPECS
+from iscsiproxy.engine.captures import Book
+from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.firing import Built
 from iscsiproxy.engine.moments import Course, Path, paths
 from iscsiproxy.engine.values import compile_expr
@@ -31,6 +32,7 @@ from iscsiproxy.language.spec import (
 
 __all__ = ["ActiveRule", "Counts", "build_act"]
 
+Victim = Literal["initiator", "target", "both"]
 _EXPRESSIONS = (Absent, Binary, Call, In, Literal_, Logic, Not, Range, Ref, Unary)
 
 
@@ -51,22 +53,28 @@ class Counts:
         return asdict(self)
 
 
+#: Begins to follow a moment of a rule in the scope of what is looked at.
+Follow = Callable[["ActiveRule", Path, Look | None], Course]
+
+
 class ActiveRule:
     """One rule of one scenario. `captures` are shared by the scenario."""
 
-    def __init__(self, scenario: Scenario, rule: Rule, captures: dict[str, Captured]) -> None:
+    def __init__(self, scenario: Scenario, rule: Rule, captures: Book) -> None:
         self.name = f"{scenario.name}/{rule.name}"
         self.scenario = scenario.name
         self.victim = scenario.victim
         self.rule = rule
         self.captures = captures
         self.counts = Counts(self.name, rule.optional)
-        self.acts = tuple(build_act(act) for act in rule.do)
+        self.acts = tuple(build_act(act, scenario.victim) for act in rule.do)
         self.when = paths(rule.when, scenario.victim)
         self.until = paths(rule.until, scenario.victim)
         self.in_force = True
         self.courses: dict[tuple[int, Hashable], Course] = {}
         self.ends: list[Course] = []
+        self._in_run: tuple[Course, ...] | None = None
+        self._scoped: list[tuple[int, Path]] = []
 
     def __repr__(self) -> str:
         return f"<ActiveRule {self.name} {'in force' if self.in_force else 'over'}>"
@@ -79,44 +87,67 @@ class ActiveRule:
         """Take the rule out of force."""
         self.in_force = False
 
-    def look(self, look: Look, follow: Callable[[Path], Course]) -> bool:
-        """Look at a PDU or an event; tell whether the rule fires on it."""
+    def begin(self, follow: Follow) -> None:
+        """Begin with what is followed once in a run."""
         for index, path in enumerate(self.when):
-            scope = path.scope(look) if len(path.steps) > 1 else None
-            course = self.courses.get((index, scope))
-            if course is None:
-                course = self.courses[index, scope] = follow(path)
+            if path.per == "run":
+                self.courses[index, None] = follow(self, path, None)
+            else:
+                self._scoped.append((index, path))
+        self._in_run = tuple(self.courses.values())
+
+    def look(self, look: Look, follow: Follow) -> bool:
+        """Look at a PDU or an event; tell whether the rule fires on it."""
+        if self._in_run is None:
+            self.begin(follow)  # nobody has started the engine: in force from what it sees first
+        fires = False
+        for course in self._in_run or ():
             if course.look(look) is not None:
-                return True
-        return False
+                fires = True
+        for index, path in self._scoped:
+            scope = path.scope(look)
+            scoped = self.courses.get((index, scope))
+            if scoped is None:
+                scoped = self.courses[index, scope] = follow(self, path, look)
+            if scoped.look(look) is not None:
+                fires = True
+        return fires
 
     def all_paths(self) -> Iterator[Path]:
         """Give every moment the rule may ever watch, those of its acts too."""
         yield from self.when
         yield from self.until
         for act in self.acts:
-            for value in act.act.params.values():
+            for value in act.params.values():
                 if isinstance(value, tuple):
-                    yield from paths([one for one in value if isinstance(one, Moment)], self.victim)
+                    yield from (one for one in value if isinstance(one, Path))
 
 
-def build_act(act: Act) -> Built:
+def build_act(act: Act, victim: Victim) -> Built:
     """Compile an act. Raises FileError for what the language has but nobody has built."""
     if act.params.get("numbers") == "translate":
-        raise FileError(
-            f"`numbers: translate` of `{act.name}` is part of the language but not built yet",
-            file=act.position.file,
-            line=act.position.line,
-            column=act.position.column,
-        )
-    params = {name: _compiled(value) for name, value in act.params.items()}
+        raise _missing("`numbers: translate`", act)
+    params = {name: _compiled(value, victim) for name, value in act.params.items()}
     fields = {name: compile_expr(expr) for name, expr in act.fields.items()}
-    return Built(act, RUNNERS[act.name], fields, params)
+    return Built(act, SPECS[act.name], RUNNERS[act.name], fields, params)
 
 
-def _compiled(value: object) -> Any:
+def _missing(what: str, act: Act) -> FileError:
+    where = act.position
+    return FileError(
+        f"{what} of `{act.name}` is part of the language but not built yet",
+        file=where.file,
+        line=where.line,
+        column=where.column,
+    )
+
+
+def _compiled(value: object, victim: Victim) -> Any:
+    """Compile what is in a parameter: expressions, moments, lists with expressions among them."""
     if isinstance(value, _EXPRESSIONS):
         return compile_expr(value)
-    if isinstance(value, tuple) and any(isinstance(item, _EXPRESSIONS) for item in value):
-        return tuple(compile_expr(item) if isinstance(item, _EXPRESSIONS) else item for item in value)
+    if isinstance(value, Moment):
+        return Path(value, victim)
+    if isinstance(value, tuple):
+        return tuple(_compiled(item, victim) for item in value)
     return value

@@ -80,7 +80,7 @@ def compile_expr(expr: Expr) -> Fn:
             return _binary(expr)
         case In(operand=operand, items=items):
             one, many = compile_expr(operand), [compile_expr(item) for item in items]
-            return lambda look: any(one(look) == other(look) for other in many)
+            return lambda look: _among(one(look), many, look)
         case Range():
             return _range(expr)
         case Call():
@@ -99,6 +99,9 @@ def compile_expr(expr: Expr) -> Fn:
 
 def _binary(expr: Binary) -> Fn:
     left, right, op = compile_expr(expr.left), compile_expr(expr.right), expr.op
+    if op == "==" and isinstance(expr.right, Literal_):
+        value = expr.right.value
+        return lambda look: left(look) == value
     if op == "==":
         return lambda look: left(look) == right(look)
     if op == "!=":
@@ -123,6 +126,10 @@ def _binary(expr: Binary) -> Fn:
 
 def _both(left: Any, right: Any, act: Callable[[Any, Any], Any], otherwise: Any) -> Any:
     return otherwise if left is None or right is None else act(left, right)
+
+
+def _among(value: Any, items: list[Fn], look: Look) -> bool:
+    return any(value == item(look) for item in items)
 
 
 def _range(expr: Range) -> Fn:
@@ -159,12 +166,13 @@ def _call(expr: Call) -> Fn:
             case "random":
                 return look.rng.randint(values[0], values[1]) if values[0] <= values[1] else None
             case "uint":
-                piece = values[0][values[1] : values[1] + values[2]]
-                return int.from_bytes(piece, "big") if len(piece) == values[2] else None
+                data, at, size = values
+                inside = at >= 0 and size > 0 and at + size <= len(data)
+                return int.from_bytes(data[at : at + size], "big") if inside else None
             case "fresh":
                 return look.rng.randint(0, _U32 - 1)
             case "pair":
-                return "".join(map(str, values))
+                return "=".join(map(str, values))
         return None
 
     return call
@@ -263,14 +271,25 @@ def _capture(ref: Ref) -> Fn:
     if path in ("CID", "ISID", "TSIH"):
         return lambda look: None if (captured := find(look)) is None else _identity(captured, path)
     read = pdu_value(path)
-    return lambda look: None if (captured := find(look)) is None or captured.pdu is None else read(captured.pdu)
+
+    def field(look: Look) -> Any:
+        captured = find(look)
+        pdu = None if captured is None else captured.face(look.leg)
+        return None if pdu is None else read(pdu)
+
+    return field
 
 
 def _identity(captured: Captured, path: str) -> Any:
+    """Give what names a connection; one that had not logged in yet when it was captured is looked up now."""
     if captured.pdu is not None and (value := captured.pdu.get(path)) is not None:
         return value
-    view = captured.look.view
-    return view.conn.CID if path == "CID" else getattr(view.session, path, None)
+    look = captured.look
+    for view in (look.view, look.state(look.conn, look.leg, None)):
+        value = view.conn.CID if path == "CID" else getattr(view.session, path, None)
+        if value is not None:
+            return value
+    return None
 
 
 # --- what is inside a PDU ---

@@ -82,21 +82,22 @@ class Leg:
         except BlockingIOError:
             return 0
 
-    async def send(self, data: bytes | memoryview) -> None:
-        """Send all of `data`; what cannot be sent because our side is closed is dropped.
+    async def send(self, data: bytes | memoryview) -> bool:
+        """Send all of `data`; what cannot be sent because our side is closed is dropped, and the answer is False.
 
         Raises OSError when the peer has reset the connection. Cancellation may leave part of the data sent.
         """
         sent = self.try_send(data)
         if sent == len(data):
-            return
+            return True
         left = memoryview(data)[sent:]
         while left:
             await self.unstalled()
             if not self.writable:
-                return
+                return False
             await trio.lowlevel.wait_writable(self._sock)
             left = left[self.try_send(left) :]
+        return True
 
     def stall(self, token: int) -> None:
         """Neither read nor write until `resume` with the same token."""

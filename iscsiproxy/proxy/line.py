@@ -74,6 +74,7 @@ class Line:
         self._limit = limit
         self._queue: deque[Chunk | Out | Step | Slot] = deque()
         self._detached: list[Slot] = []
+        self._begun: Slot | None = None  # has written the beginning of a PDU: nothing else may go before its end
         self._waiting = 0
         self._boundary = True
         self._draining = False
@@ -106,6 +107,7 @@ class Line:
             finally:
                 self._draining = False
             if not (self._queue or self._detached):
+                self._notify()
                 return
         else:
             if isinstance(item, Chunk):
@@ -122,13 +124,16 @@ class Line:
     def open(self, n: int, size: int) -> Slot:
         """Open the slot of a PDU at the end of the line."""
         slot = Slot(n, size)
+        if self.idle:
+            # A link writes past an idle line too, and a PDU begins where another one has ended.
+            self._boundary = True
         self._queue.append(slot)
         self._waiting += size
         return slot
 
     def detach(self, slot: Slot) -> None:
         """Take a slot out of the line."""
-        if not slot.detached:
+        if not slot.detached and slot in self._queue:
             slot.detached = True
             self._queue.remove(slot)
             self._detached.append(slot)
@@ -163,6 +168,7 @@ class Line:
         """Forget everything that waits."""
         self._queue.clear()
         self._detached.clear()
+        self._begun = None
         self._waiting = 0
         self._notify()
 
@@ -171,10 +177,17 @@ class Line:
         changed.set()
 
     def _next(self) -> Chunk | Out | Step | None:
+        if (begun := self._begun) is not None:
+            if begun.items:
+                return self._take(begun)
+            if not begun.finished:
+                return None
+            self._begun = None
+            self._boundary = True  # a PDU that was cut on purpose has no other end
         if self._detached and self._boundary:
             for slot in self._detached:
                 if slot.items:
-                    return slot.items.popleft()
+                    return self._take(slot)
             for slot in [slot for slot in self._detached if slot.finished]:
                 self._detached.remove(slot)
                 self._waiting -= slot.size
@@ -185,12 +198,18 @@ class Line:
                 self._queue.popleft()
                 return head
             if head.items:
-                return head.items.popleft()
+                return self._take(head)
             if not head.finished:
                 return None
             self._queue.popleft()
             self._waiting -= head.size
         return None
+
+    def _take(self, slot: Slot) -> Out | Step:
+        item = slot.items.popleft()
+        if isinstance(item, Out):
+            self._begun = None if item.stop is None else slot
+        return item
 
 
 def _size(item: Chunk | Out | Step) -> int:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from iscsiproxy.engine.commands import Close, Command, Detach, Finish, Send, Stall
+from iscsiproxy.engine.commands import Close, Command, Detach, Finish, Report, Send, Stall
 from iscsiproxy.proxy.leg import Leg
 from iscsiproxy.proxy.line import Chunk, Line, Out
 from iscsiproxy.proxy.relay import Closable, Relay
@@ -42,6 +42,9 @@ class PairSide(Closable, Protocol):
     async def source_ended(self, link: Link, how: str) -> None:
         """Pass on that the peer at the source leg sent FIN or RST."""
 
+    def source_reset(self, link: Link) -> None:
+        """Pass on a RST of the peer at the source leg although the link is busy, if nothing is held."""
+
     def destination_lost(self, link: Link) -> None:
         """Pass on that the peer at the destination leg has reset the connection."""
 
@@ -58,7 +61,10 @@ class Link:
         self._relay = relay
         self._pair = pair
         self._headers: list[Pdu] = []  # seen, but their bytes are still to be forwarded
-        self._left: Run | Pdu | Unframeable | NeedData | OSError | None = None  # what needs the task; NEED_DATA: an end
+        #: What needs the task: an event, the source's end (NEED_DATA), its RST, or an error of ours
+        self._left: Run | Pdu | Unframeable | NeedData | Exception | None = None
+        self._ended = False  # the source's end has come; what was sent before it may still be there
+        self._was_reset = False
         self._ready = True  # the source may have something to receive
         self._task: trio.lowlevel.Task | None = None  # our own, while it rests
 
@@ -68,6 +74,8 @@ class Link:
     async def run(self) -> None:
         """Forward until the source's end has been passed on, or the source leg is closed by us."""
         source, poller = self.source, self._relay.poller
+        if source.closed:
+            return
         source.on_close = self._source_closed
         poller.register(source.fileno, self._readable)
         try:
@@ -75,24 +83,27 @@ class Link:
                 await source.unstalled()
                 if not await self._finish_forwarding():
                     return
-                if not self._step():
+                if not self._step() and not source.closed:
                     await self._park()
-        except trio.ClosedResourceError:
-            return
-        except OSError:
-            if not source.closed:
-                await self._pair.source_ended(self, "rst")
         finally:
-            poller.unregister(source.fileno)
+            # A closed leg has unregistered itself: by now its number may be another connection's.
+            if not source.closed:
+                poller.unregister(source.fileno)
 
-    def _readable(self) -> bool:
+    def _readable(self, ended: bool, failed: bool) -> bool:
         """Forward what has come, if the link's task has nothing to do; tell whether that woke the task."""
-        if self._task is None:
-            self._ready = True  # the task will look before it rests
-            return False
         self._ready = True
-        if not self._step():
+        self._ended = ended
+        if self._task is None:
+            # The task will look before it rests, but it may be waiting for a peer that no longer reads.
+            if failed:
+                self._pair.source_reset(self)
             return False
+        try:
+            if not self._step():
+                return False
+        except Exception as error:  # noqa: BLE001 - raised by the task, whose connection alone it shall cost
+            self._left = error
         self._wake()
         return True
 
@@ -108,14 +119,14 @@ class Link:
             except BlockingIOError:
                 self._ready = False
                 return False
-            except OSError as error:
-                self._left = error
+            except OSError:
+                self._was_reset = True
                 return True
             if not count:
                 self._left = NEED_DATA
                 return True
-            # A short read has emptied the socket; more will be told of.
-            self._ready = count == len(space)
+            # A short read has emptied the socket; more will be told of, but not an end that was there already.
+            self._ready = count == len(space) or self._ended
             if source.discard:
                 continue
             framer.received(count)
@@ -140,9 +151,13 @@ class Link:
     async def _finish_forwarding(self) -> bool:
         """Do what `_step` had to leave; False when the source has ended."""
         left, self._left = self._left, None
+        if self._was_reset:
+            if not self.source.closed:
+                await self._pair.source_ended(self, "rst")
+            return False
         if left is None:
             return True
-        if isinstance(left, OSError):
+        if isinstance(left, Exception):
             raise left
         framer = self.framer
         if isinstance(left, NeedData):
@@ -201,7 +216,7 @@ class Link:
             if relay.engine is not None:
                 commands = tuple(relay.engine.received(event, self.destination.digests))
         pair.observed(self.source, pdu, n)
-        if any(isinstance(command, _GOVERNING) and command.slot == n for command in commands):
+        if any(_in_hand(command, n) for command in commands):
             relay.hold(pair, self.line, n, len(pdu))
             relay.carry_out(commands)
             await self.line.drain()
@@ -247,19 +262,24 @@ class Link:
             await self.line.put(Chunk(event.rest))
 
     async def _write(self, item: Chunk | Out) -> None:
-        """Write one item of the line; a destination that is gone is the pair's affair."""
+        """Write one item of the line."""
+        if isinstance(item, Chunk):
+            for header in item.headers:
+                self._pair.observed(self.destination, header, 0)
+            await self._send(item.data)
+        else:
+            await self._deliver(item)
+
+    async def _send(self, data: bytes | memoryview) -> bool:
+        """Send and tell whether all of it went; a destination that is gone is the pair's affair."""
         try:
-            if isinstance(item, Chunk):
-                for header in item.headers:
-                    self._pair.observed(self.destination, header, 0)
-                await self.destination.send(item.data)
-            else:
-                await self._deliver(item)
+            return await self.destination.send(data)
         except trio.ClosedResourceError:
-            pass
+            return False
         except OSError:
             if not self.destination.closed:
                 self._pair.destination_lost(self)
+            return False
 
     async def _deliver(self, out: Out) -> None:
         relay, pair, leg = self._relay, self._pair, self.destination
@@ -271,12 +291,17 @@ class Link:
         header, data = leg.digests
         if bool(pdu.header_digest) != header or (bool(pdu.data) and bool(pdu.data_digest) != data):
             # The legs have settled on different digests: each carries its own.
-            pdu = pdu.sealed(header=header, data=data)
+            # A digest that both have is the peer's own, right or wrong.
+            sealed = pdu.sealed(header=header, data=data)
+            pdu = pdu.with_parts(
+                header_digest=None if header and pdu.header_digest else sealed.header_digest,
+                data_digest=None if data and pdu.data_digest else sealed.data_digest,
+            )
         if not out.start:
             pair.observed(leg, pdu, out.of)
         raw = pdu.raw
-        await leg.send(raw if whole else raw[out.start : out.stop])
-        if relay.engine is None and not relay.records:
+        sent = await self._send(raw if whole else raw[out.start : out.stop])
+        if not sent or (relay.engine is None and not relay.records):
             return
         event = Delivered(
             n=relay.next_n(),
@@ -293,3 +318,10 @@ class Link:
         relay.emit_pdu(event)
         if relay.engine is not None:
             relay.carry_out(relay.engine.delivered(event))
+
+
+def _in_hand(command: Command, n: int) -> bool:
+    """Tell whether a command shows that a rule has the PDU with event number `n` in hand: it is not to go by itself."""
+    if isinstance(command, Report):
+        return command.kind == "held" and command.of == n
+    return isinstance(command, _GOVERNING) and command.slot == n

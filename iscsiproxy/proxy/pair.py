@@ -18,7 +18,7 @@ from iscsiproxy.proxy.portals import Portals, TextAddresses
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.session.events import Change, Closed, Connected, FullFeature, How, Violated
 from iscsiproxy.session.tracker import DigestsOn, FullFeatureReached, Violation
-from iscsiproxy.wire.framing import EVERYTHING
+from iscsiproxy.wire.framing import EVERYTHING, Interest
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 
@@ -42,6 +42,7 @@ class Pair:
         self._addresses = TextAddresses(portals, initiator.local, target.peer)
         self._nursery: trio.Nursery | None = None
         self._in_full_feature: set[End] = set()
+        self._blind = False  # some PDUs pass unseen
 
     def __repr__(self) -> str:
         return f"<Pair {self.conn} {self._legs[End.INITIATOR]!r} {self._legs[End.TARGET]!r}>"
@@ -49,10 +50,38 @@ class Pair:
     async def run(self) -> None:
         """Relay until both peers have ended, one has reset, or a fault has closed both legs."""
         relay = self._relay
-        initiator, target = self._legs[End.INITIATOR], self._legs[End.TARGET]
         relay.pairs[self.conn] = self
         for tracker in relay.trackers.values():
             tracker.open(self.conn, relay.now)
+        try:
+            # Drains live in the outer nursery: as long as a link runs, one can be started.
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                self._connected()
+                async with trio.open_nursery() as links:
+                    for link in self._links.values():
+                        links.start_soon(link.run)
+                self._nursery = None
+                nursery.cancel_scope.cancel()
+        except Exception:
+            # An error of ours: no peer shall take the end for a regular one.
+            for leg in self._legs.values():
+                leg.reset()
+            raise
+        finally:
+            self._nursery = None
+            ended = [leg for leg in self._legs.values() if leg.shut()]
+            for leg in self._legs.values():
+                leg.close()
+            try:
+                for leg in ended:
+                    self._closed(leg, "fin", "proxy")
+            finally:
+                relay.forget(self.conn)
+
+    def _connected(self) -> None:
+        relay = self._relay
+        initiator, target = self._legs[End.INITIATOR], self._legs[End.TARGET]
         relay.happened(
             Connected(
                 n=relay.next_n(),
@@ -64,19 +93,6 @@ class Pair:
                 target=str(target.peer),
             )
         )
-        try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                for link in self._links.values():
-                    nursery.start_soon(link.run)
-        finally:
-            self._nursery = None
-            for leg in self._legs.values():
-                if not leg.closed:
-                    if leg.shut():
-                        self._closed(leg, "fin", "proxy")
-                    leg.close()
-            relay.forget(self.conn)
 
     async def settled(self) -> None:
         """Wait until nothing of this pair waits to be written."""
@@ -126,9 +142,16 @@ class Pair:
 
     def refresh(self) -> None:
         """Take the interest tables anew; before full feature phase, and where the legs differ, everything is seen."""
+        relay = self._relay
         whole = len(self._in_full_feature) < 2 or len({leg.digests for leg in self._legs.values()}) > 1
         for sender, link in self._links.items():
-            link.framer.interest = EVERYTHING if whole else self._relay.interest(sender)
+            link.framer.interest = EVERYTHING if whole else relay.interest(sender)
+        blind = any(Interest.NONE in link.framer.interest for link in self._links.values())
+        if blind is not self._blind:
+            # What is known of numbers and tasks is no longer kept up, or has not been for a while.
+            self._blind = blind
+            for tracker in relay.trackers.values():
+                tracker.lost(self.conn)
 
     def readdress(self, leg: Leg, pdu: Pdu) -> tuple[Pdu, tuple[Change, ...]]:
         """Rewrite target addresses in what goes to the initiator."""
@@ -153,6 +176,13 @@ class Pair:
             link.line.step(lambda: self._shut(other))
         await link.line.drain()
         await link.line.empty()
+
+    def source_reset(self, link: Link) -> None:
+        """Pass on a peer's RST at once, while its link waits for the other peer; what a rule holds goes first."""
+        if not link.line.holding and not link.source.stalled and not link.source.closed:
+            self._closed(link.source, "rst", "peer")
+            link.source.close()
+            self._reset(link.destination)
 
     def destination_lost(self, link: Link) -> None:
         """Pass on a RST that the peer at the destination sent."""

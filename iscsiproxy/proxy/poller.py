@@ -18,6 +18,7 @@ __all__ = ["Poller"]
 
 #: The longest the other tasks wait while there is traffic, in seconds; epoll knows nothing shorter.
 _TURN = 0.001
+_ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 
 
@@ -26,15 +27,16 @@ class Poller:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._calls: dict[int, Callable[[], bool]] = {}
+        self._calls: dict[int, Callable[[bool, bool], bool]] = {}
 
     def __repr__(self) -> str:
         return f"<Poller {len(self._calls)} sockets>"
 
-    def register(self, fd: int, call: Callable[[], bool]) -> None:
-        """Call `call` when `fd` has become readable, has ended or failed.
+    def register(self, fd: int, call: Callable[[bool, bool], bool]) -> None:
+        """Call `call(ended, failed)` when `fd` has become readable, has ended or failed.
 
-        It is not told again before it has read until the socket was empty. `call` says whether it woke a task.
+        It is not told again before it has read until the socket was empty: that is a short read, or, when it has ended,
+        only the end itself. `call` says whether it woke a task.
         """
         self._calls[fd] = call
         self._epoll.register(fd, _EVENTS)
@@ -56,10 +58,10 @@ class Poller:
             turn = perf_counter() + _TURN
             while events := poll(_TURN):
                 woken = False
-                for fd, _ in events:
+                for fd, what in events:
                     # A call may close another link's socket: what is no longer registered has nothing to say.
                     call = calls.get(fd)
-                    if call is not None and call():
+                    if call is not None and call(bool(what & _ENDED), bool(what & select.EPOLLERR)):
                         woken = True
                 if woken or perf_counter() >= turn:
                     await trio.lowlevel.checkpoint()

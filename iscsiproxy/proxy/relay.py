@@ -99,6 +99,7 @@ class Relay:
         self._slots: dict[int, tuple[Closable, Line, Slot]] = {}
         self._timers: list[tuple[float, int]] = []
         self._timer_set = trio.Event()
+        self._stalls: set[int] = set()  # tokens of stalls whose turn in their line has not come yet
         self._interest = {end: self._compile(end) for end in End}
 
     def __repr__(self) -> str:
@@ -176,8 +177,10 @@ class Relay:
                     self._in_turn(held, partial(pair.fault_close, command.how, command.end))
             case Stall():
                 if (pair := self.pairs.get(command.conn)) is not None:
-                    self._in_turn(held, partial(pair.stall, command.end, command.token))
+                    self._stalls.add(command.token)
+                    self._in_turn(held, partial(self._stall, pair, command.end, command.token))
             case Resume():
+                self._stalls.discard(command.token)
                 for pair in list(self.pairs.values()):
                     pair.resume(command.token)
             case SetTimer():
@@ -187,6 +190,12 @@ class Relay:
                 self.emit(self._reported(command))
             case _:
                 assert_never(command)
+
+    def _stall(self, pair: Closable, end: str, token: int) -> None:
+        # What was written first may have taken longer than the stall was to last.
+        if token in self._stalls:
+            self._stalls.remove(token)
+            pair.stall(end, token)
 
     @staticmethod
     def _in_turn(held: tuple[Closable, Line, Slot] | None, act: Callable[[], None]) -> None:
@@ -219,6 +228,8 @@ class Relay:
 
     def crashed(self, error: Exception, conn: int) -> None:
         """Take note of an error of this program."""
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
         self.crashes.append(error)
         self.emit(Noted(n=self.next_n(), at=self.now, conn=conn, rule="", of=None, text=f"internal error: {error!r}"))
 
@@ -254,6 +265,11 @@ class Relay:
         """Clear every fault: rules disarm, held PDUs go in order, stalls end."""
         if self.engine is not None:
             self.carry_out(self.engine.end(self.now))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Compile the interest tables anew, after rules were armed or disarmed."""
+        self._interest = {end: self._compile(end) for end in End}
         for pair in list(self.pairs.values()):
             pair.refresh()
 

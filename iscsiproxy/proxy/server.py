@@ -7,6 +7,7 @@ the listeners, go on.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -169,7 +170,7 @@ class Proxy:
             try:
                 with trio.fail_after(self._settings.connect_timeout):
                     stream = await trio.open_tcp_stream(target.host, target.port)
-                leg = Leg(socket.socket(fileno=stream.socket.detach()), End.TARGET)
+                leg = _target_leg(socket.socket(fileno=stream.socket.detach()))
             except (OSError, trio.TooSlowError) as error:
                 reason = _reason(error, self._settings.connect_timeout)
                 relay.emit(
@@ -191,6 +192,15 @@ class Proxy:
             initiator.reset()
         finally:
             initiator.close()
+
+
+def _target_leg(sock: socket.socket) -> Leg:
+    """Make the leg. Raises OSError, and closes `sock`, if the target has gone already."""
+    try:
+        return Leg(sock, End.TARGET)
+    except OSError:
+        sock.close()
+        raise
 
 
 async def _turn_away(initiator: Leg) -> None:
@@ -230,4 +240,6 @@ def _reason(error: BaseException, seconds: float) -> str:
         error = error.__cause__
     if isinstance(error, BaseExceptionGroup):
         error = error.exceptions[-1]
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)  # without the address that trio puts before it
     return getattr(error, "strerror", None) or str(error)

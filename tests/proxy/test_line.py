@@ -158,3 +158,47 @@ async def test_a_failing_write_leaves_the_line_usable() -> None:
     with pytest.raises(OSError, match="gone"):
         await line.put(Chunk(b"1"))
     assert line.idle
+
+
+@pytest.mark.parametrize("detach_first", [True, False])
+async def test_nothing_goes_into_the_middle_of_a_PDU_that_a_slot_has_begun(detach_first: bool) -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=1000)
+    slot = line.open(1, 48)
+    if detach_first:
+        line.detach(slot)
+    slot.items.append(out(1, stop=20))
+    await line.drain()
+    line.detach(slot)
+    await line.put(Chunk(b"next"))
+    other = line.open(2, 48)
+    other.items.append(out(2))
+    other.finished = True
+    await line.drain()
+    assert wire.written == [(1, 0, 20)]
+    slot.items.append(out(1, start=20))
+    slot.finished = True
+    await line.drain()
+    assert wire.written == [(1, 0, 20), (1, 20, None), b"next", (2, 0, None)]
+    assert line.idle
+
+
+async def test_whoever_waits_for_an_empty_line_hears_of_the_write_that_made_it_so() -> None:
+    wire = Wire()
+    wire.gate = trio.Event()
+    line = Line(wire.write, limit=1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(line.put, Chunk(b"slow"))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(line.empty)
+        await wait_all_tasks_blocked()
+        wire.gate.set()
+    assert line.idle
+
+
+async def test_a_slot_that_was_cleared_can_still_be_detached() -> None:
+    line = Line(Wire().write, limit=1000)
+    slot = line.open(1, 48)
+    line.clear()
+    line.detach(slot)
+    assert line.idle

@@ -55,7 +55,7 @@ def test_each_portal_leads_through_the_proxy(announced: bytes, given: bytes) -> 
 
 def test_a_redirect_has_no_tag() -> None:
     opener = Opener()
-    pdu = Pdu.build(Opcode.LOGIN_RESPONSE, data=b"TargetAddress=10.9.9.9:3260\0", **{"Status-Class": 1})
+    pdu = Pdu.build(Opcode.LOGIN_RESPONSE, data=b"TargetAddress=10.9.9.9:3260\0").with_fields({"Status-Class": 1})
     changed, _ = addresses(opener).rewrite(pdu, limit=8192)
     assert changed.data == b"TargetAddress=127.0.0.1:5001\0"
     assert opener.asked == [("127.0.0.1", Address("10.9.9.9", 3260))]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.capture.blocks import segments
 
-__all__ = ["Difference", "differences"]
+__all__ = ["Difference", "differences", "initiator_stream"]
 
 _SYN, _ACK = 0x02, 0x10
 
@@ -74,3 +74,8 @@ def differences(path: Path) -> list[Difference]:
                         )
                     )
     return found
+
+
+def initiator_stream(path: Path) -> bytes:
+    """Give all that the initiator of the first connection sent."""
+    return b"".join(_legs(path)[0][0].sent[True])

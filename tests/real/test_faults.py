@@ -15,6 +15,7 @@ import pytest
 
 from tests.real import initiators, tshark
 from tests.real.legs import Difference, differences
+from tests.real.process import Finished
 from tests.real.proxied import running_proxy
 from tests.real.tgtd import running_tgtd
 
@@ -36,7 +37,7 @@ class Evidence:
     target_leg: list[tshark.Pdu]
     initiator_leg: list[tshark.Pdu]
     commented: list[tshark.Pdu]
-    finished: initiators.Finished
+    finished: Finished
 
 
 def bits_apart(one: bytes, other: bytes) -> int:

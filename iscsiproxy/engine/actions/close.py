@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.actions.places import offset_of
-from iscsiproxy.engine.commands import Close, Finish, Send
+from iscsiproxy.engine.commands import Close
 from iscsiproxy.engine.firing import Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind, Place
 
@@ -34,40 +34,32 @@ SPEC = ActSpec(
         Param(name="conn", kind=ParamKind.NAME, help="another connection than that of the PDU: a capture of it"),
     ),
     events=True,
-    fate=True,
 )
 
 
 def run(act: Built, work: Work) -> Pause | None:
     """Send what is to go, close, and end all acts on this PDU."""
     how, end = act.params["how"], act.params["end"]
-    commands = work.host.commands
-    hand = work.hand if work.hand is not None and not work.hand.gone else None
     targets = work.connections(act.params["conn"])
-    if hand is None or targets != [hand.look.conn]:
-        for conn in targets:
-            commands.append(Close(conn=conn, how=how, end=end))
+    hand = work.hand
+    if hand is None or hand.finished or targets != [hand.look.conn]:
+        work.host.commands += [Close(conn=conn, how=how, end=end) for conn in targets]
         work.fired(act.act, f"{how} on {_legs(end)}")
         work.host.reached(work.rule.name)
         return None
     pdu = hand.outgoing()
     offset = offset_of(act.params["at"], pdu)
-    if not hand.dropped and offset > hand.sent:
-        stop = None if offset == len(pdu) else offset
-        commands.append(
-            Send(
-                slot=hand.n,
-                pdu=pdu,
-                changes=tuple(hand.changes),
-                rules=tuple(hand.rules),
-                start=hand.sent,
-                stop=stop,
-            )
-        )
-    gone = f" behind byte {offset} of {len(pdu)}" if offset < len(pdu) else ""
-    work.fired(act.act, f"{how} on {_legs(end)}{gone}")
-    commands += [Close(conn=hand.look.conn, how=how, end=end, slot=hand.n), Finish(slot=hand.n)]
-    hand.gone = True
+    cut = not (hand.gone or hand.dropped) and offset < len(pdu)
+    if cut:
+        if offset > hand.sent:
+            work.chain.send(offset, by=work.rule.name)
+        hand.gone = True
+    else:
+        hand.held = True
+        work.chain.let_go()
+    work.fired(act.act, f"{how} on {_legs(end)}{f' behind byte {offset} of {len(pdu)}' if cut else ''}")
+    work.host.commands.append(Close(conn=hand.look.conn, how=how, end=end, slot=hand.n))
+    work.chain.finish()
     work.chain.over = True
     work.host.reached(work.rule.name)
     return None

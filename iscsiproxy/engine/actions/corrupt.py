@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.engine.hand import Hand
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, ValueKind
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.pdu import Pdu
@@ -40,7 +41,7 @@ def run(act: Built, work: Work) -> Pause | None:
     """Flip bits in what is in hand."""
     hand = work.need_hand()
     part = act.params["what"]
-    pdu = hand.outgoing()
+    pdu = hand.sealed(hand.pdu)
     old = {
         "header": pdu.bhs,
         "ahs": pdu.ahs,
@@ -66,7 +67,7 @@ def run(act: Built, work: Work) -> Pause | None:
     new = bytes(flipped)
     first = next(i for i in range(len(old)) if old[i] != new[i])
     change = Change(
-        what=f"{part}+{first}" if part not in ("header-digest", "data-digest") else part,
+        what=part if part.endswith("digest") else f"{part}+{first}",
         old=old[first : first + 4].hex(),
         new=new[first : first + 4].hex(),
     )
@@ -76,19 +77,12 @@ def run(act: Built, work: Work) -> Pause | None:
     return None
 
 
-def _put(hand: object, pdu: Pdu, part: str, new: bytes, *, keep: bool) -> None:
-    from iscsiproxy.engine.hand import Hand
-
-    assert isinstance(hand, Hand)
+def _put(hand: Hand, pdu: Pdu, part: str, new: bytes, *, keep: bool) -> None:
     match part:
         case "header-digest":
             hand.pdu = pdu.with_parts(header_digest=new)
-            hand.keep_digests(hand.pdu)
-            return
         case "data-digest":
             hand.pdu = pdu.with_parts(data_digest=new)
-            hand.keep_digests(hand.pdu)
-            return
         case "header":
             hand.pdu = pdu.with_bhs(new)
         case "ahs":
@@ -97,5 +91,5 @@ def _put(hand: object, pdu: Pdu, part: str, new: bytes, *, keep: bool) -> None:
             hand.pdu = Pdu(pdu.bhs, pdu.ahs, pdu.header_digest, new, pdu.pad, pdu.data_digest)
         case _:
             hand.pdu = pdu.with_parts(pad=new)
-    if keep:
+    if keep or part.endswith("digest"):
         hand.keep_digests(hand.pdu)

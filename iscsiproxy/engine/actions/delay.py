@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.commands import Detach
-from iscsiproxy.engine.firing import Built, Pause, Work
+from iscsiproxy.engine.firing import Built, Outcome, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 
-__all__ = ["AT_MOST", "SPEC", "run"]
+__all__ = ["AT_MOST", "SPEC", "run", "until_text"]
 
 AT_MOST = Param(name="at_most", kind=ParamKind.DURATION, help="go on after this long, come what may", default=60.0)
 
@@ -32,18 +32,18 @@ SPEC = ActSpec(
 
 def run(act: Built, work: Work) -> Pause | None:
     """Hold until the moment comes."""
-    hand = work.hand if work.hand is not None and not work.hand.gone else None
-    until = " or ".join(moment.text for moment in act.params["until"])
+    hand = work.hand if work.hand is not None and not (work.hand.gone or work.hand.dropped) else None
+    until = until_text(act)
     if hand is not None:
         hand.orphan = act.params["orphans"]
         if act.params["overtake"]:
             work.host.commands.append(Detach(slot=hand.n))
-            hand.held = True
         work.report("held", f"until {until}")
 
-    def resume(expired: bool) -> bool:
-        if expired:
+    def resume(outcome: Outcome) -> bool:
+        if outcome == "expired":
             work.report("expired", f"{until} did not come in {act.params['at_most']:g} s")
+        if outcome != "met":
             return False
         if hand is not None:
             hand.mark(work.rule.name)
@@ -51,3 +51,8 @@ def run(act: Built, work: Work) -> Pause | None:
         return True
 
     return Pause(act.params["until"], act.params["at_most"], resume)
+
+
+def until_text(act: Built) -> str:
+    """Give the moments of `until` as they were written."""
+    return " or ".join(path.moment.text for path in act.params["until"])

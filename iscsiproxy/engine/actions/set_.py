@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from iscsiproxy.engine.actions.drop import NUMBERS
+from iscsiproxy.engine.captures import REQUESTS
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.describe import field_text
 from iscsiproxy.wire.fields import lun_value
-from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.text import split_pairs
 
 __all__ = ["SPEC", "assign", "run"]
 
-#: Fields that `Pdu.with_data` and `with_ahs` would make right: they are set last, so that a lie stays a lie.
-_LENGTHS = ("DataSegmentLength", "TotalAHSLength")
+#: What is set last: the opcode says which fields there are, and lengths are made right by what is set before them.
+_LATE = {"Opcode": 1, "DataSegmentLength": 2, "TotalAHSLength": 2}
 
 SPEC = ActSpec(
     name="set",
@@ -37,14 +37,18 @@ SPEC = ActSpec(
     changes=True,
 )
 
+#: A request with I consumes no CmdSN (RFC 7143 4.2.2.1): what follows it would have to be renumbered.
+_WHY_NOT = "changes which CmdSN the target awaits; the renumbering that needs is not built yet"
+
 
 def run(act: Built, work: Work) -> Pause | None:
     """Change what is in hand."""
     hand = work.need_hand()
     values = {name: work.value(fn, name) for name, fn in act.fields.items()}
-    if values.get("I") and hand.pdu.opcode == Opcode.SCSI_COMMAND and not hand.pdu["I"]:
-        raise ActError("I from 0 to 1 consumes no CmdSN at the target; the renumbering that needs is not built yet")
+    before = hand.pdu
     pdu, changes = assign(hand.pdu, values, fix=act.params["fix"] != "none")
+    if before.opcode in REQUESTS and pdu.get("I") != before["I"]:
+        raise ActError(f"I from {before['I']} to {pdu.get('I')} {_WHY_NOT}")
     if act.params["fix"] == "none":
         # The digests that were right, or wrong, before are the ones that stay.
         sealed = hand.outgoing()
@@ -61,13 +65,15 @@ def assign(pdu: Pdu, values: Mapping[str, Any], *, fix: bool = True) -> tuple[Pd
     that does not fit.
     """
     changes: list[Change] = []
-    for name in sorted(values, key=lambda name: name in _LENGTHS):
+    for name in sorted(values, key=lambda name: _LATE.get(name, 0)):
         value, before = values[name], pdu
         try:
             pdu, old, new = _assigned(pdu, name, value)
-        except (ValueError, KeyError, OverflowError) as error:
+        except KeyError as error:
+            raise ActError(f"{pdu.label} has no {name}") from error
+        except (ValueError, OverflowError) as error:
             raise ActError(f"{name}: {error}") from error
-        if not fix and name not in _LENGTHS:
+        if not fix and _LATE.get(name) != 2:
             bhs = pdu.bhs[:4] + before.bhs[4:8] + pdu.bhs[8:]
             pad = pdu.pad if name == "pad" else before.pad
             pdu = pdu.with_bhs(bhs).with_parts(pad=pad)

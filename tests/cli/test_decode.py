@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from iscsiproxy.wire.pdu import Pdu
+from tests.cli.program import program
+
+_PING = Pdu.build(0, b"ping!", I=1, F=1, ITT=7)
+
+
+def test_hex_with_comments_and_separators_from_stdin() -> None:
+    text = "# a ping\n0x" + _PING.raw.hex(":") + "  # and another\n" + _PING.raw.hex(" ")
+    done = program("decode", "-s", "-", stdin=text.encode())
+    assert done.returncode == 0
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["0", "NOP-Out"], ["56", "NOP-Out"]]
+
+
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize("data", [False, True])
+def test_raw_bytes_with_digests(tmp_path: Path, header: bool, data: bool) -> None:
+    file = tmp_path / "raw"
+    file.write_bytes(_PING.sealed(header=header, data=data).raw)
+    options = [*(["-H"] if header else []), *(["-D"] if data else [])]
+    done = program("decode", "--json", *options, str(file))
+    facts = json.loads(done.stdout)
+    assert (facts["pdu"], facts["data"], facts["fields"]["ITT"]) == ("NOP-Out", b"ping!".hex(), 7)
+    assert facts["header_digest_ok"] is (True if header else None)
+    assert facts["data_digest_ok"] is (True if data else None)
+
+
+def test_a_truncated_tail_is_told_of_and_gives_1() -> None:
+    done = program("decode", "-", stdin=_PING.raw + _PING.raw[:20])
+    assert done.returncode == 1
+    assert "20 bytes at offset 56 are no whole PDU: 40 80 " in done.stderr
+    assert "offset 0, 56 bytes" in done.stdout
+
+
+def test_a_file_that_is_empty_or_missing_gives_2(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    done = program("decode", str(empty))
+    assert (done.returncode, done.stderr) == (2, f"iscsiproxy: {empty} is empty\n")
+    done = program("decode", "nowhere")
+    assert (done.returncode, done.stderr) == (2, "iscsiproxy: cannot read nowhere: No such file or directory\n")

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from iscsiproxy.runs.library import shipped
+from tests.cli.program import program
+
+_WRONG = "scenario: wrong\ntitle: x\nvictim: nobody\ncites: [RFC 7143 1]\nrules:\n  - {when: NOP-Oot, do: drop}\n"
+
+
+def test_list_names_every_shipped_scenario() -> None:
+    assert [line.split()[0] for line in program("faults").stdout.splitlines()] == list(shipped())
+    lines = program("faults", "list", "--json").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == list(shipped())
+
+
+def test_show_gives_the_file_and_its_parameters() -> None:
+    done = program("faults", "show", "cmdsn_duplicate_write")
+    assert "parameter: -p nth=2" in done.stdout
+    assert shipped()["cmdsn_duplicate_write"].read_text().strip() in done.stdout
+    facts = json.loads(program("faults", "show", "--json", "cmdsn_duplicate_write").stdout)
+    assert facts["params"] == {"nth": "2"}
+
+
+def test_lint_finds_nothing_in_the_shipped_files() -> None:
+    done = program("faults", "lint")
+    assert (done.returncode, done.stdout) == (0, f"{len(shipped())} files: no errors\n")
+
+
+def test_lint_says_everything_that_is_wrong_and_where(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(_WRONG)
+    done = program("faults", "lint", str(file))
+    assert done.returncode == 2
+    places = [line.removeprefix(f"{file}:").split(": ")[0] for line in done.stdout.splitlines()]
+    assert "3:9" in places
+    assert any(place.startswith("6:") for place in places)
+    errors = [json.loads(line) for line in program("faults", "lint", "--json", str(file)).stdout.splitlines()]
+    assert [f"{error['line']}:{error['column']}" for error in errors] == places
+    shown = program("run", "--listen", ":0", "--target", ":1", "--faults", str(file))
+    assert shown.returncode == 2
+    assert all(f"{file}:{place}: " in shown.stderr for place in places)

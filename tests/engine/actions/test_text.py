@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from iscsiproxy.wire.opcodes import End
+from tests.engine.dialogue import Dialogue, text_request, text_response
+from tests.session.dialogue import NAMES, login_request
+
+
+def rule(act: str, when: str = "Text-Request") -> str:
+    return f"rules:\n  - when: {when}\n    do:\n      - text: {act}"
+
+
+@pytest.mark.parametrize(
+    ("act", "data"),
+    [
+        ("{add: [C=3, A=4]}", b"A=1\0B=2\0C=3\0A=4\0"),
+        ("{remove: [A]}", b"B=2\0"),
+        ("{remove: A, add: [(x)=1]}".replace("(x)", "N"), b"B=2\0N=1\0"),
+        ("{raw: 0x00ff}", b"\0\xff"),
+        ("{add: [N=(length)]}", b"A=1\0B=2\0N=8\0"),
+    ],
+)
+def test_keys_are_added_and_removed(act: str, data: bytes) -> None:
+    talk = Dialogue(rule(act), connect=False)
+    talk.connect(keys={"DataDigest": "CRC32C"})
+    (out,) = talk.say(text_request(2, 10, b"A=1\0B=2\0"))
+    assert out == text_request(2, 10, data).sealed(header=False, data=True)
+    assert talk.counts() == {"matched": 1, "fired": 1}
+
+
+def test_a_text_is_edited_across_its_pdus_once() -> None:
+    talk = Dialogue(rule("{remove: [Long], add: [N=1]}"), connect=False)
+    talk.connect(keys={"DataDigest": "CRC32C"})
+    first = text_request(2, 10, b"A=1\0Lon", C=1, F=0)
+    last = text_request(2, 11, b"g=22\0B=2\0", TTT=7)
+    one, other = talk.say(first, last)
+    assert (one.data, other.data) == (b"A=1\0", b"B=2\0N=1\0")
+    assert one.data_digest_ok()
+    assert other.data_digest_ok()
+    assert talk.counts() == {"matched": 2, "fired": 2}
+
+
+def test_a_pair_that_stays_goes_on_behind_its_beginning() -> None:
+    talk = Dialogue(rule("{remove: [Other]}", "Text-Request nth 1"))
+    out = talk.say(text_request(2, 10, b"A=1\0Lon", C=1, F=0), text_request(2, 11, b"g=22\0", TTT=7))
+    assert b"".join(pdu.data for pdu in out) == b"A=1\0Long=22\0"
+
+
+def test_two_rules_edit_the_same_text() -> None:
+    talk = Dialogue(rule("{add: [N=1]}") + "\n  - when: Text-Request\n    do: {text: {add: [M=2]}}")
+    out = talk.say(text_request(2, 10, b"A=1\0", C=1, F=0), text_request(2, 11, b"B=1\0", TTT=7))
+    assert [pdu.data for pdu in out] == [b"A=1\0", b"B=1\0N=1\0M=2\0"]
+
+
+def test_a_text_that_gets_too_long_is_left_alone() -> None:
+    talk = Dialogue(rule("{add: [N=123456789]}"), connect=False)
+    talk.connect(keys={"MaxRecvDataSegmentLength": "512"})
+    pdu = text_request(2, 10, b"A=" + b"x" * 500 + b"\0")
+    assert talk.say(pdu) == [pdu]
+    assert talk.told("failed") == ["#1: text: the text gets 515 bytes long, the receiver takes 512"]
+
+
+def test_the_login_can_be_edited() -> None:
+    talk = Dialogue(rule("{remove: [InitiatorName]}", "Login-Request nth 1"), connect=False)
+    talk.connect(login=False)
+    (out,) = talk.say(login_request(NAMES))
+    assert b"InitiatorName" not in out.data
+
+
+def test_the_target_may_be_edited_too() -> None:
+    talk = Dialogue(rule("{add: [N=1]}", "Text-Response"))
+    talk.say(text_request(2, 10, b"A=?\0"))
+    (out,) = talk.say(text_response(2, 101, b"A=1\0"))
+    assert out.data == b"A=1\0N=1\0"
+    assert talk.sent(End.INITIATOR)[-1].rules == ("x/#1",)

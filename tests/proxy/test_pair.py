@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+import trio
+
+from iscsiproxy.proxy import Settings
+from iscsiproxy.session.events import Closed, Decided, Fired, Noted
+from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.pdu import Pdu
+from tests.proxy.fakes import Bench, Peer, bench, nop_in, nop_out, pdus_of, scenario
+
+_PARTIAL = nop_out(3, b"never whole").raw[:30]
+
+
+def _ends(the: Bench) -> list[tuple[str, str, str]]:
+    return [(event.leg.value, event.how, event.by) for event in the.of(Closed)]
+
+
+@pytest.mark.parametrize("pdus", [False, True])
+async def test_a_FIN_comes_behind_all_data_and_the_beginning_of_a_PDU(pdus: bool) -> None:
+    async with bench(pdus=pdus) as the:
+        initiator, target = await the.login()
+        ping = nop_out(2, bytes(9000)).raw
+        await initiator.raw(ping + _PARTIAL)
+        await initiator.fin()
+        assert await target.rest() == ping + _PARTIAL
+        # The other direction still flows.
+        await target.send(nop_in(2, b"late"))
+        await target.raw(b"\x20")
+        await target.fin()
+        assert await initiator.rest() == nop_in(2, b"late").raw + b"\x20"
+        await the.no_pairs()
+        assert _ends(the) == [
+            ("initiator", "fin", "peer"),
+            ("target", "fin", "proxy"),
+            ("target", "fin", "peer"),
+            ("initiator", "fin", "proxy"),
+        ]
+
+
+@pytest.mark.parametrize("end", End)
+async def test_a_RST_becomes_a_RST(end: End) -> None:
+    async with bench() as the:
+        initiator, target = await the.login()
+        one, other = (initiator, target) if end is End.INITIATOR else (target, initiator)
+        one.reset()
+        assert await other.until_reset() == b""
+        await the.no_pairs()
+        assert _ends(the) == [(end.value, "rst", "peer"), (end.other.value, "rst", "proxy")]
+
+
+@pytest.mark.parametrize("pdus", [False, True])
+async def test_a_reader_that_stops_blocks_the_sender_and_loses_nothing(pdus: bool) -> None:
+    settings = Settings(max_held=1 << 16)
+    async with bench(pdus=pdus, settings=settings) as the:
+        initiator, target = await the.login()
+        ping = nop_out(2, bytes(60000)).raw
+        sent = 0
+
+        async def send() -> None:
+            nonlocal sent
+            for _ in range(1000):
+                with trio.move_on_after(0.2) as patience:
+                    await initiator.raw(ping)
+                if patience.cancelled_caught:
+                    return  # part of it went; how much, the target will say
+                sent += 1
+
+        await send()
+        assert sent < 1000
+        line = the.pair()._links[End.INITIATOR].line
+        assert line._waiting <= settings.max_held + len(ping)
+        await initiator.fin()
+        data = await target.rest()
+        assert data[: sent * len(ping)] == ping * sent
+        assert ping.startswith(data[sent * len(ping) :])
+
+
+async def test_a_RST_goes_on_at_once_although_the_other_peer_does_not_read() -> None:
+    async with bench() as the:
+        initiator, target = await the.login()
+        with trio.move_on_after(0.2):
+            while True:
+                await initiator.raw(bytes(1 << 20))
+        initiator.reset()
+        await the.no_pairs()
+        assert _ends(the)[0] == ("initiator", "rst", "peer")
+        await target.until_reset()
+
+
+def _close(how: str, end: str, at: str = "end") -> str:
+    return f"  - {{name: cut, when: NOP-Out nth 2, do: {{close: {{how: {how}, end: {end}, at: {at}}}}}}}\n"
+
+
+@pytest.mark.parametrize("at", [0, 1, 20, 48, 50])
+@pytest.mark.parametrize("how", ["rst", "fin"])
+async def test_a_close_inside_a_PDU_lets_exactly_that_much_through(how: str, at: int) -> None:
+    place = {0: "start", 48: "data"}.get(at, f"header+{at}" if at < 48 else f"data+{at - 48}")
+    async with bench(scenario(_close(how, "both", place))) as the:
+        initiator, target = await the.login()
+        first, second, third = (nop_out(n, b"abcdefgh") for n in (2, 3, 4))
+        await initiator.send(first, second, third)
+        expected = first.raw + second.raw[:at]
+        if how == "rst":
+            # A RST overtakes what the peer has not read yet; what came is the beginning of it.
+            assert expected.startswith(await target.until_reset())
+            assert await initiator.until_reset() == b""
+        else:
+            assert await target.rest() == expected
+            assert await initiator.rest() == b""
+            await target.fin()
+            await initiator.fin()
+        await the.no_pairs()
+        assert {end for end in _ends(the) if end[2] == "fault"} == {(leg.value, how, "fault") for leg in End}
+        assert not the.relay.crashes
+
+
+@pytest.mark.parametrize("end", End)
+async def test_a_RST_on_one_leg_leaves_the_other_as_it_is(end: End) -> None:
+    async with bench(scenario(_close("rst", end.value))) as the:
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2), nop_out(3))
+        hit, spared = (initiator, target) if end is End.INITIATOR else (target, initiator)
+        await hit.until_reset()
+        await spared.raw(b"into the void")
+        if spared is target:
+            assert pdus_of(await target.exactly(96)) == [nop_out(2), nop_out(3)]
+        await spared.fin()
+        assert await spared.rest() == b""
+        await the.no_pairs()
+        assert not the.relay.crashes
+
+
+@pytest.mark.parametrize("end", End)
+async def test_a_half_close_leaves_what_comes_in_flowing(end: End) -> None:
+    async with bench(scenario(_close("half", end.value))) as the:
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2), nop_out(3))
+        if end is End.TARGET:
+            assert pdus_of(await target.rest()) == [nop_out(2), nop_out(3)]
+            await target.send(nop_in(2))
+            assert await initiator.pdu() == nop_in(2)
+        else:
+            assert await initiator.rest() == b""
+            await initiator.send(nop_out(4))
+            assert pdus_of(await target.exactly(144)) == [nop_out(2), nop_out(3), nop_out(4)]
+        await target.fin()
+        await initiator.fin()
+        await the.no_pairs()
+
+
+@pytest.mark.parametrize("how", ["rst", "fin", "half"])
+async def test_a_connection_closed_by_a_rule_before_anything_was_said(how: str) -> None:
+    rules = f"  - {{name: shut, when: connect, do: {{close: {how}}}}}\n"
+    async with bench(scenario(rules)) as the:
+        initiator, target = await the.connect()
+        if how == "rst":
+            await initiator.until_reset()
+            await target.until_reset()
+        else:
+            assert await initiator.rest() == await target.rest() == b""
+            await initiator.fin()
+            await target.fin()
+        await the.no_pairs()
+        assert not the.relay.crashes
+
+
+_STALL = """\
+  - name: still
+    when: NOP-Out nth 1
+    do: {stall: {until: 'connect', at: %s, end: %s}}
+"""
+
+
+@pytest.mark.parametrize("end", ["initiator", "target", "both"])
+async def test_a_stall_inside_a_PDU_ends_when_it_is_to_and_loses_nothing(end: str) -> None:
+    async with bench(scenario(_STALL % ("header+10", end))) as the:
+        initiator, target = await the.login()
+        pings = [nop_out(n, bytes(n)) for n in range(2, 40)]
+        await initiator.send(*pings)
+        whole = b"".join(ping.raw for ping in pings)
+        assert await target.exactly(10) == whole[:10]
+        await target.send(nop_in(2, b"back"))
+        await the.connect()  # another connection is not hindered, and ends the stall
+        assert await target.exactly(len(whole) - 10) == whole[10:]
+        assert await initiator.pdu() == nop_in(2, b"back")
+        await initiator.send(nop_out(90))
+        assert await target.exactly(48) == nop_out(90).raw
+
+
+_DELAY = """\
+  - name: late
+    when: NOP-Out nth 1
+    do: {delay: {until: NOP-Out nth %d, overtake: %s}}
+"""
+
+
+async def test_a_delay_holds_what_follows() -> None:
+    async with bench(scenario(_DELAY % (3, "no"))) as the:
+        initiator, target = await the.login()
+        for n in range(2, 6):
+            await initiator.send(nop_out(n))
+        assert [(await target.pdu())["ITT"] for _ in range(4)] == [2, 3, 4, 5]
+
+
+async def test_a_delay_with_overtaking_makes_one_PDU_late() -> None:
+    async with bench(scenario(_DELAY % (2, "yes"))) as the:
+        initiator, target = await the.login()
+        for n in range(2, 5):
+            await initiator.send(nop_out(n))
+        order = [(await target.pdu())["ITT"] for _ in range(3)]
+        assert sorted(order) == [2, 3, 4]
+        assert order.index(2) > 0
+
+
+async def test_a_late_PDU_goes_out_although_backpressure_cut_the_one_before_it() -> None:
+    rules = "  - {name: late, when: NOP-Out where length == 4, do: {delay: {until: connect, overtake: yes}}}\n"
+    async with bench(scenario(rules)) as the:
+        initiator, target = await the.login()
+        big = Pdu.build(0x05, bytes(8 << 20))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(initiator.send, big, nop_out(2, b"late"))
+            assert await target.exactly(len(big)) == big.raw
+        await the.event(Decided)
+        await the.connect()
+        assert await target.pdu() == nop_out(2, b"late")
+
+
+async def test_shutdown_lets_what_was_held_go_in_order_and_ends_stalls() -> None:
+    rules = "  - {name: hold, when: NOP-Out, do: {delay: {until: connect, at_most: 60min}}}\n"
+    stall = "  - {name: still, when: NOP-In, do: {stall: {until: connect, end: initiator}}}\n"
+    async with bench(scenario(rules), scenario(stall, name="other")) as the:
+        initiator, target = await the.login()
+        pings = [nop_out(n, bytes(n)) for n in range(2, 12)]
+        await initiator.send(*pings)
+        await the.until(lambda: sum(event.what == "held" for event in the.of(Decided)) == len(pings))
+        await target.send(nop_in(2))
+        await the.event(Fired)
+        await the.proxy.shutdown()
+        assert pdus_of(await target.rest()) == pings
+        assert pdus_of(await initiator.rest()) == [nop_in(2)]
+
+
+_STORM = """\
+  - {name: last, when: NOP-Out where ITT == 299, do: {note: all of it}}
+  - {name: end, when: NOP-In where ITT == 299, do: {note: all of it}}
+  - {name: twice, when: NOP-Out chance 20%, do: duplicate}
+  - {name: late, when: NOP-Out chance 20%, do: {delay: {until: NOP-Out nth 2, overtake: yes}}}
+  - {name: slow, when: NOP-Out chance 5%, do: {delay: 1ms}}
+  - {name: inside, when: NOP-Out chance 5%, do: {stall: {until: 1ms, at: header+7}}}
+  - {name: back, when: NOP-In chance 20%, do: duplicate}
+  - {name: hold, when: NOP-In chance 10%, do: {delay: NOP-In nth 1}}
+"""
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("pdus", [False, True])
+async def test_in_a_storm_of_delays_and_copies_every_PDU_is_accounted_for(seed: int, pdus: bool) -> None:
+    rng = Random(seed)
+    sizes = (0, 1, 3, 100, 4096, 66000)
+    outs = [nop_out(n, rng.randbytes(rng.choice(sizes))) for n in range(2, 300)]
+    backs = [nop_in(n, rng.randbytes(rng.choice(sizes))) for n in range(2, 300)]
+
+    async def feed(peer: Peer, pdus: list[Pdu]) -> None:
+        data = b"".join(pdu.raw for pdu in pdus)
+        at = 0
+        while at < len(data):
+            size = rng.choice((10, 1000, 65000, 300000))
+            await peer.raw(data[at : at + size])
+            at += size
+
+    async with bench(scenario(_STORM), pdus=pdus, seed=seed, settings=Settings(max_held=200000)) as the:
+        initiator, target = await the.login()
+        async with trio.open_nursery() as nursery:
+            came: dict[str, bytes] = {}
+
+            async def collect(peer: Peer, name: str) -> None:
+                came[name] = await peer.rest()
+
+            nursery.start_soon(collect, target, "out")
+            nursery.start_soon(collect, initiator, "back")
+            async with trio.open_nursery() as feeding:
+                feeding.start_soon(feed, initiator, outs)
+                feeding.start_soon(feed, target, backs)
+            await the.event(Noted, 2)
+            # A rule that waits for a PDU that never comes is ended by the shutdown.
+            await the.proxy.shutdown()
+        assert not the.relay.crashes
+        for name, sent, rules in (("out", outs, {"made_up/twice"}), ("back", backs, {"made_up/back"})):
+            copies = Counter(event.of for event in the.of(Fired) if event.rule in rules)
+            got = Counter(pdus_of(came[name]))
+            assert set(got) == set(sent)
+            assert sum(got.values()) == len(sent) + len(copies)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from iscsiproxy.engine import Engine
+from iscsiproxy.engine.commands import Command, Resume, Send, SetTimer, Stall
+from iscsiproxy.proxy import Sink
+from iscsiproxy.session.events import Closed, Decided, Event, Fired, Noted, Received
+from iscsiproxy.wire.framing import Interest
+from iscsiproxy.wire.opcodes import End, Opcode
+from tests.proxy.fakes import Bench, bench, nop_in, nop_out, scenario
+
+_ANY = "  - {name: seen, when: NOP-Out, do: {note: here}}\n"
+
+
+class Broken(Engine):
+    """An engine with an error for every PDU that carries `boom`."""
+
+    def received(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
+        if event.pdu.data == b"boom":
+            raise ZeroDivisionError("boom")
+        return super().received(event, digests)
+
+
+def _swap_engine(the: Bench, make: Callable[..., Engine]) -> None:
+    relay = the.relay
+    relay.engine = make(the.proxy._scenarios, rng=the.proxy._rng, state=relay._state)
+
+
+@pytest.mark.parametrize("pdus", [False, True])
+async def test_an_error_of_ours_costs_one_connection_and_is_told(pdus: bool) -> None:
+    async with bench(scenario(_ANY), pdus=pdus) as the:
+        _swap_engine(the, Broken)
+        spared, spared_target = await the.login()
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2, b"boom"))
+        await initiator.until_reset()
+        await target.until_reset()
+        event = await the.event(Noted)
+        assert (event.conn, event.text) == (2, "internal error: ZeroDivisionError('boom')")
+        assert [type(error) for error in the.relay.crashes] == [ZeroDivisionError]
+        await spared.send(nop_out(2))
+        assert await spared_target.pdu() == nop_out(2)
+        assert list(the.relay.pairs) == [1]
+
+
+async def test_an_error_while_only_headers_are_looked_at_costs_one_connection_too() -> None:
+    async with bench(scenario("  - {name: seen, when: NOP-In, do: {note: here}, optional: yes}\n")) as the:
+        spared, spared_target = await the.login()
+        initiator, target = await the.login()
+
+        def broken(*_: object) -> Any:
+            raise ZeroDivisionError("boom")
+
+        trackers = the.relay.trackers
+        observe = trackers[End.INITIATOR].observe
+        trackers[End.INITIATOR].observe = broken  # type: ignore[method-assign,assignment]
+        await initiator.send(nop_out(2))
+        await initiator.until_reset()
+        await target.until_reset()
+        trackers[End.INITIATOR].observe = observe  # type: ignore[method-assign]
+        await spared.send(nop_out(2))
+        assert await spared_target.pdu() == nop_out(2)
+        assert len(the.relay.crashes) == 1
+
+
+async def test_an_error_at_the_end_of_a_connection_leaves_no_socket_open() -> None:
+    class AtTheEnd(Engine):
+        def happened(self, event: Any) -> list[Command]:
+            if isinstance(event, Closed):
+                raise ZeroDivisionError
+            return super().happened(event)
+
+    async with bench(scenario(_ANY)) as the:
+        _swap_engine(the, AtTheEnd)
+        initiator, target = await the.login()
+        await initiator.fin()
+        await target.until_reset()
+        await the.no_pairs()
+        assert not the.relay.poller._calls
+        await the.login()
+
+
+async def test_a_sink_that_fails_costs_no_more_than_the_connection() -> None:
+    def take(event: Event) -> None:
+        if isinstance(event, Received) and event.pdu.opcode == Opcode.NOP_OUT:
+            raise BrokenPipeError
+
+    async with bench(sinks=[Sink(take, pdus=True)]) as the:
+        initiator, _ = await the.login()
+        await initiator.send(nop_out(2))
+        await initiator.until_reset()
+        await the.event(Noted)
+        # Nobody says that a peer has reset the connection.
+        assert not [event for event in the.of(Closed) if event.by == "peer"]
+
+
+async def test_timers_run_in_the_order_in_which_they_are_due() -> None:
+    called: list[int] = []
+
+    class Timed(Engine):
+        def timer(self, token: int, now: float) -> list[Command]:
+            called.append(token)
+            return [SetTimer(at=now, token=4)] if token == 3 else []
+
+    async with bench(scenario(_ANY)) as the:
+        _swap_engine(the, Timed)
+        now = the.relay.now
+        the.relay.carry_out([SetTimer(at=now + at, token=token) for at, token in ((0.02, 3), (0.01, 2), (-1.0, 1))])
+        while len(called) < 4:
+            await trio.lowlevel.checkpoint()
+        assert called == [1, 2, 3, 4]
+
+
+async def test_an_error_in_a_timer_is_told_and_the_others_go_on() -> None:
+    called = trio.Event()
+
+    class Timed(Engine):
+        def timer(self, token: int, now: float) -> list[Command]:
+            if token == 1:
+                raise ZeroDivisionError
+            called.set()
+            return []
+
+    async with bench(scenario(_ANY)) as the:
+        _swap_engine(the, Timed)
+        the.relay.carry_out([SetTimer(at=0.0, token=1), SetTimer(at=0.0, token=2)])
+        await called.wait()
+        assert (await the.event(Noted)).conn == 0
+        assert len(the.relay.crashes) == 1
+
+
+async def test_a_stall_whose_end_comes_before_its_turn_does_not_begin() -> None:
+    async with bench(scenario(_ANY)) as the:
+        initiator, target = await the.login()
+        relay, pair = the.relay, the.pair()
+        link = pair._links[End.INITIATOR]
+        relay.hold(pair, link.line, 1000, 48)
+        relay.hold(pair, link.line, 1001, 48)
+        relay.carry_out([Stall(conn=1, end="both", token=7, slot=1001)])
+        relay.carry_out([Resume(token=7)])
+        relay.carry_out([Send(slot=1000, pdu=nop_out(8)), Send(slot=1001, pdu=nop_out(9))])
+        relay.end()
+        for n in (1000, 1001):
+            relay._slots[n][2].finished = True
+        pair.wake(link.line)
+        assert [(await target.pdu())["ITT"] for _ in range(2)] == [8, 9]
+        await initiator.send(nop_out(10))
+        assert (await target.pdu())["ITT"] == 10
+
+
+async def test_what_a_rule_holds_is_not_sent_by_itself() -> None:
+    rules = "  - {name: wait, when: NOP-Out where length == 1, do: {delay: connect}}\n"
+    async with bench(scenario(rules), pdus=True) as the:
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2, b"x"))
+        await the.event(Decided)
+        await the.until(lambda: the.relay._slots)
+        await target.send(nop_in(2))
+        assert await initiator.pdu() == nop_in(2)
+        assert the.pair()._links[End.INITIATOR].line.holding
+        await the.connect()
+        assert await target.pdu() == nop_out(2, b"x")
+        assert (await the.event(Fired)).act == "delay"
+
+
+async def test_trackers_forget_what_they_no_longer_follow() -> None:
+    async with bench() as the:
+        await the.login()
+        relay, pair = the.relay, the.pair()
+        assert pair._blind
+        for tracker in relay.trackers.values():
+            assert tracker.snapshot(1).keys["MaxBurstLength"]
+            assert tracker.snapshot(1).conn.StatSN is None
+
+
+async def test_rules_that_come_into_force_later_open_the_eyes_of_every_pair() -> None:
+    async with bench() as the:
+        initiator, target = await the.login()
+        relay, pair = the.relay, the.pair()
+        relay.engine = Engine([scenario(_ANY)], rng=the.proxy._rng, state=relay._state)
+        relay.refresh()
+        assert not pair._blind
+        link = pair._links[End.INITIATOR]
+        assert link.framer.interest[Opcode.NOP_OUT] is Interest.WHOLE
+        await initiator.send(nop_out(2))
+        await target.pdu()
+        assert (await the.event(Noted)).text == "here"
+        relay.end()
+        assert link.framer.interest[Opcode.NOP_OUT] is Interest.NONE

@@ -1,0 +1,69 @@
+"""What the README says is so: its commands run, its output is what they print, its tables are those of the program."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from iscsiproxy.cli import _COMMANDS
+from iscsiproxy.cli.faults import command as faults
+from iscsiproxy.cli.run import command as run_command
+from iscsiproxy.runs.library import check
+from tests.real.process import run
+
+__all__: list[str] = []
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def block(kind: str, containing: str) -> str:
+    (found,) = [text for what, text in BLOCKS if what == kind and containing in text]
+    return found
+
+
+def shape(text: str) -> list[str]:
+    """Lines in the order of the alphabet, numbers aside: two streams may mix in any order."""
+    return sorted(re.sub(r"0x[0-9a-f]+|[0-9]+(\.[0-9]+)?", "#", line).strip() for line in text.splitlines() if line)
+
+
+@pytest.mark.peers("tgtd", "qemu")
+async def test_the_first_command_prints_what_the_readme_shows() -> None:
+    command, _, output = block("console", "first-fault.sh").partition("\n")
+    environment = {"ISCSIPROXY_VENV": sys.prefix}
+    finished = (await run("bash", *command.removeprefix("$ bash ").split(), env=environment, cwd=ROOT)).check()
+    assert shape(finished.stdout) == shape(output)
+
+
+def test_the_scenario_table_is_the_library() -> None:
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \| (\w+) \| (.*) \|$", README, re.MULTILINE)
+    listed = CliRunner().invoke(faults, ["list"]).output
+    assert [" ".join(row) for row in rows] == [" ".join(line.split()) for line in listed.splitlines()]
+
+
+def test_the_example_file_has_no_errors(tmp_path: Path) -> None:
+    path = tmp_path / "my-fault.yaml"
+    path.write_text(block("yaml", "scenario: my-fault"), encoding="utf-8")
+    assert check(path) == ()
+
+
+def test_commands_and_options_exist() -> None:
+    assert set(re.findall(r"^\| `iscsiproxy (\w+)", README, re.MULTILINE)) == set(_COMMANDS)
+    (row,) = re.findall(r"^\| `iscsiproxy run` \| (.*) \|$", README, re.MULTILINE)
+    options = {name for option in run_command.params if isinstance(option, click.Option) for name in option.opts}
+    assert set(re.findall(r"`(--?[a-z]+)`", row)) <= options
+    for _, text in BLOCKS:
+        assert set(re.findall(r" (--[a-z]+)", text)) <= options | {"--quick"}
+
+
+def test_files_that_are_named_exist() -> None:
+    for name in re.findall(r"\b(?:tests|examples|benchmarks)/[\w.-]+", README):
+        assert (ROOT / name).exists(), name
+    assert os.access(ROOT / "examples/first-fault.sh", os.X_OK)
