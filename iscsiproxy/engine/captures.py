@@ -25,8 +25,8 @@ class Book(dict[str, Captured]):
         self._by_tag: dict[int, list[Captured]] = {}
         self._by_n: dict[int, list[Captured]] = {}
 
-    def bind(self, name: str, look: Look, *, each: bool) -> None:
-        """Bind a name to what is looked at, or add to what it has collected."""
+    def bind(self, name: str, look: Look, *, each: bool, made: bool = False) -> None:
+        """Bind a name to what is looked at, or add to what it has collected; `made`: to what an act has made of it."""
         old = self.get(name)
         if not each or old is None:
             if old is not None:
@@ -41,7 +41,7 @@ class Book(dict[str, Captured]):
             old.members.append(captured)
         if captured.command is not None and captured.command["ITT"] != NO_TAG:
             self._by_tag.setdefault(captured.command["ITT"], []).append(captured)
-        if captured.pdu is not None and look.n is not None:
+        if captured.pdu is not None and look.n is not None and not made:
             self._by_n.setdefault(look.n, []).append(captured)
 
     def request(self, look: Look) -> None:
@@ -54,9 +54,9 @@ class Book(dict[str, Captured]):
                 captured.superseded = True
 
     def delivered(self, n: int | None, leg: End, pdu: Pdu) -> None:
-        """Take note that a captured PDU was delivered otherwise than it came."""
+        """Take note of how a captured PDU was delivered; what comes behind it under its number are copies."""
         for captured in self._by_n.get(n, ()) if n is not None else ():
-            captured.faces[leg] = pdu
+            captured.faces.setdefault(leg, pdu)
 
     def _forget(self, captured: Captured) -> None:
         for one in captured.members:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.firing import ActError
@@ -11,24 +12,30 @@ from iscsiproxy.engine.hand import Hand
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from iscsiproxy.wire.text import split_pairs
 
-__all__ = ["Editor", "Editors", "limit_of"]
+__all__ = ["TEXT", "Editor", "Editors", "limit_of"]
 
-_TEXT = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
+#: The PDUs that carry text.
+TEXT = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
 #: During login the default MaxRecvDataSegmentLength holds (RFC 7143 6.3, 13.12).
 _LOGIN_LIMIT = 8192
 
 
 @dataclass(slots=True)
 class Editor:
-    """The editing of one text. A pair that straddles PDUs (C bit, RFC 7143 6.2) waits for its end."""
+    """The editing of one text, which may go on in further PDUs and be cut inside a pair (C bit, RFC 7143 6.2).
+
+    Only the beginning of a key that may turn out to be one to remove waits for its end, so a PDU never gets longer by
+    more than that. `inside` tells of a pair that was cut whether it is kept or removed.
+    """
 
     rule: str
     add: tuple[str, ...]
     remove: tuple[str, ...]
     raw: bytes | None
     carried: bytes = b""
+    inside: Literal["", "kept", "removed"] = ""
+    removed: bytes = b""  #: what has come of a pair that is being removed
 
     def apply(self, pdu: Pdu, limit: int) -> tuple[Pdu, list[Change]]:
         """Edit the part of the text that is in this PDU. Raises ActError if it gets longer than `limit` bytes."""
@@ -36,35 +43,53 @@ class Editor:
             data, self.raw = self.raw, b""
             change = Change(what="text", old=f"{len(pdu.data)} bytes", new=f"{len(data)} bytes")
             return self._fitted(pdu, data, limit), [change]
-        if pdu["C"] and not self.remove:
+        more = bool(pdu["C"])
+        if more and not self.remove:
             return pdu, []  # what is added comes at the end
-        changes: list[Change] = []
-        text = self.carried + pdu.data
-        pairs, tail = split_pairs(text)
-        if not pdu["C"] and tail:
-            pairs, tail = (*pairs, tail), b""  # the last pair of the text, its NUL forgotten
-        written = []
-        for pair in pairs:
-            key, _, value = pair.decode("utf-8", "replace").partition("=")
-            if key in self.remove:
-                changes.append(Change(what=f"text.{key}", old=value, new="removed"))
-            else:
-                written.append(pair)
-        for added in self.add if not pdu["C"] else ():
+        before = replace(self)
+        data, changes = self._without(pdu.data, more=more)
+        for added in self.add if not more else ():
             key, _, value = added.partition("=")
             changes.append(Change(what=f"text.{key}", old="absent", new=value))
-            written.append(added.encode("utf-8", "surrogateescape"))
-        data = b"".join(pair + b"\0" for pair in written)
-        if not changes:
-            data = text.removesuffix(tail)
-        edited = self._fitted(pdu, data, limit)
-        self.carried = tail
-        return edited, changes
+            ended = not data or data.endswith(b"\0")  # a last pair may have come without its NUL
+            data += (b"" if ended else b"\0") + added.encode("utf-8", "surrogateescape") + b"\0"
+        try:
+            return self._fitted(pdu, data, limit), changes
+        except ActError:
+            self.carried, self.inside, self.removed = before.carried, before.inside, before.removed
+            raise
 
     def give_up(self, pdu: Pdu) -> Pdu:
-        """Give the PDU as it would be without any editing, with what was kept back for it."""
-        carried, self.carried = self.carried, b""
-        return pdu.with_data(carried + pdu.data) if carried else pdu
+        """Give the PDU as it would be without any editing: with what was kept back for it, and no half of a pair."""
+        data = self.carried + pdu.data
+        if self.inside == "removed":
+            data = data.partition(b"\0")[2]
+        self.carried, self.inside = b"", ""
+        return pdu if data == pdu.data else pdu.with_data(data)
+
+    def _without(self, data: bytes, *, more: bool) -> tuple[bytes, list[Change]]:
+        """Take keys out; give what is left and what has changed."""
+        written, changes = bytearray(), list[Change]()
+        text, self.carried = self.carried + data, b""
+        while text:
+            pair, nul, text = text.partition(b"\0")
+            if not self.inside:
+                key, equals, _ = pair.partition(b"=")
+                if more and not nul and not equals and any(one.encode().startswith(key) for one in self.remove):
+                    self.carried = pair
+                    break
+                self.inside = "removed" if key.decode("utf-8", "replace") in self.remove else "kept"
+                self.removed = b""
+            if self.inside == "kept":
+                written += pair + nul
+            else:
+                self.removed += pair
+            if nul or not more:
+                if self.inside == "removed":
+                    name, _, value = self.removed.decode("utf-8", "replace").partition("=")
+                    changes.append(Change(what=f"text.{name}", old=value, new="removed"))
+                self.inside = ""
+        return bytes(written), changes
 
     @staticmethod
     def _fitted(pdu: Pdu, data: bytes, limit: int) -> Pdu:
@@ -92,7 +117,7 @@ class Editors:
     def of(self, look: Look) -> list[Editor]:
         """Give who edits the text that goes on in this PDU."""
         pdu = look.pdu
-        return self._editors.get((look.conn, look.leg), []) if pdu is not None and pdu.opcode in _TEXT else []
+        return self._editors.get((look.conn, look.leg), []) if pdu is not None and pdu.opcode in TEXT else []
 
     def go_on(self, hand: Hand) -> Iterator[tuple[Editor, str]]:
         """Edit what is in hand; tell of the editors that cannot, and why."""
@@ -113,6 +138,13 @@ class Editors:
                 hand.change(pdu, changes, editor.rule)
         if going_on:
             self._editors[key] = going_on
+
+    def revoke(self, look: Look, rule: str) -> None:
+        """Do not go on with what a rule has begun on this PDU: its acts are undone."""
+        key = (look.conn, look.leg)
+        left = [editor for editor in self._editors.pop(key, []) if editor.rule != rule]
+        if left:
+            self._editors[key] = left
 
     def forget(self, conn: int, leg: End) -> None:
         """Drop the texts of a leg that has ended."""

@@ -14,14 +14,15 @@ from typing import Literal
 
 from iscsiproxy.engine.captures import REQUESTS, Book
 from iscsiproxy.engine.commands import Command, Report, SetTimer
-from iscsiproxy.engine.editing import Editors
+from iscsiproxy.engine.editing import TEXT, Editors
 from iscsiproxy.engine.facts import Look, Reader, Rng
 from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView
 from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.match import Matcher
 from iscsiproxy.engine.moments import Course, Path
 from iscsiproxy.engine.rules import ActiveRule, Counts
-from iscsiproxy.language.spec import Scenario
+from iscsiproxy.engine.sieve import Sieve
+from iscsiproxy.language.spec import Expr, Scenario
 from iscsiproxy.session.events import Closed, Connected, Delivered, FullFeature, Received
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.framing import Interest
@@ -66,8 +67,13 @@ class Engine:
     def __repr__(self) -> str:
         return f"<Engine {len(self._rules)} rules, {len(self._waiting)} waiting{'' if self._armed else ', disarmed'}>"
 
-    def _about(self, opcode: int) -> list[ActiveRule]:
-        return [rule for rule in self._rules if opcode in _opcodes(_matchers((*rule.when, *rule.until)))]
+    def _about(self, opcode: int) -> Sieve[ActiveRule] | None:
+        members: list[tuple[ActiveRule, list[Expr | None]]] = []
+        for rule in self._rules:
+            matchers = [one for one in _matchers((*rule.when, *rule.until)) if opcode in one.opcodes]
+            if matchers:
+                members.append((rule, [matcher.pattern.where for matcher in matchers]))
+        return Sieve(opcode, members) if members else None
 
     # --- what the relay asks ---
 
@@ -77,7 +83,8 @@ class Engine:
         As long as anything is armed every header is, so that the state that rules read is true.
         """
         if not self._armed or not self._rules:
-            return (Interest.NONE,) * 64
+            texts = TEXT if self.editors else frozenset[int]()  # one that was begun is edited to its end
+            return tuple(Interest.WHOLE if opcode in texts else Interest.NONE for opcode in range(64))
         return tuple(
             Interest.WHOLE if opcode in self._watched and sender_of(opcode) is sender else Interest.HEADER
             for opcode in range(64)
@@ -105,13 +112,14 @@ class Engine:
 
     def received(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
         """Decide about a PDU that came in; `digests` are those of the leg it will go to."""
-        if not self._armed:
-            return []
-        self._now = event.at
         pdu = event.pdu
         opcode = pdu.opcode
-        interested = self._by_opcode[opcode]
-        if not interested and not self._waiting and opcode not in self._watched and not self.editors:
+        self._now = event.at
+        if not self._armed:
+            return self._edit_to_the_end(event, digests) if self.editors else []
+        sieve = self._by_opcode[opcode]
+        interested = sieve(pdu.bhs) if sieve is not None else ()
+        if not interested and not self._waiting and not self.editors and not (opcode in REQUESTS and any(self._books)):
             return []
         look = Look(event.conn, event.at, event.leg, self._state, self.rng, self._book, pdu, event.n)
         if opcode in REQUESTS:
@@ -135,13 +143,14 @@ class Engine:
         self._now = event.at
         for rule in event.rules:
             self.reached(rule)
-        if event.changes:
-            for book in self._books:
+        for book in self._books:
+            if book:
                 book.delivered(event.of, event.leg, event.pdu)
         # What was cut has not come whole; what went in two parts is seen with the last.
         if self._armed and event.pdu.opcode in self._delivered_opcodes and event.sent == -1:
             look = self._look(event.conn, event.leg, pdu=event.pdu, n=event.n, arrival=False)
-            for firing in self._match(self._by_opcode[event.pdu.opcode], look):
+            sieve = self._by_opcode[event.pdu.opcode]
+            for firing in self._match(sieve(event.pdu.bhs) if sieve is not None else (), look):
                 Chain(self, None, [firing]).start()
         return self._done()
 
@@ -291,7 +300,7 @@ class Engine:
 
     def bind(self, rule: RuleView, name: str, look: Look) -> None:
         """Bind a capture to what an act made."""
-        rule.captures.bind(name, look, each=False)
+        rule.captures.bind(name, look, each=False, made=True)
         self._recheck()
 
     def wait(self, chain: Chain, pause: Pause, rule: RuleView) -> None:
@@ -317,6 +326,16 @@ class Engine:
             course.over = True
 
     # --- odds and ends ---
+
+    def _edit_to_the_end(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
+        """Go on with a text that was begun before the end: half of it has been delivered as edited."""
+        look = self._look(event.conn, event.leg, pdu=event.pdu, n=event.n)
+        if not event.partial and self.editors.of(look):
+            hand = Hand(look, event.n, event.pdu, digests)
+            for editor, why in self.editors.go_on(hand):
+                self._tell("failed", editor.rule, look, why)
+            Chain(self, hand, ()).start()
+        return self._done()
 
     def _too_large(self, firings: Sequence[tuple[ActiveRule, Look]], look: Look) -> None:
         """Leave a PDU alone of which only the header is here; rules that only look may fire."""

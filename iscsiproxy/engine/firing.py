@@ -230,6 +230,8 @@ class Chain:
             except ActError as error:
                 if hand is not None and saved is not None and not hand.gone:
                     hand.restore(saved)
+                    if rule.name not in hand.edited:
+                        self.host.editors.revoke(hand.look, rule.name)
                     self._unsay(rule, mark)
                 work.report("failed", f"{built.act.name}: {error}")
                 return "failed"

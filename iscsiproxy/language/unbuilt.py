@@ -267,6 +267,8 @@ def _unbuilt_in(rule: Rule, acts: Mapping[str, ActSpec]) -> Iterator[FileError]:
         spec = acts.get(act.name)
         if spec is None or not spec.built:
             yield _missing(f"act `{act.name}`", act.position)
+        elif act.params.get("numbers") == "translate":
+            yield _missing(f"`numbers: translate` of `{act.name}`", act.position)
         yield from _unbuilt_moments(_moments_of(act))
 
 

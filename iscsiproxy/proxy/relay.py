@@ -274,7 +274,7 @@ class Relay:
             pair.refresh()
 
     def _state(self, conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
-        return self.trackers[leg].snapshot(conn, pdu)
+        return self.trackers[leg].snapshot(conn, pdu, at=self.now)
 
     def _compile(self, sender: End) -> tuple[Interest, ...]:
         if self.records:

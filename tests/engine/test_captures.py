@@ -203,3 +203,16 @@ def test_a_name_that_is_bound_again_leaves_nothing_behind() -> None:
     talk.say(*(write(itt, 10 + itt) for itt in range(2, 50)))
     book = talk.engine._books[0]
     assert len(book._by_n) == len(book._by_tag) == 1
+
+
+def test_a_changed_copy_is_not_the_face_of_its_original() -> None:
+    dialogue = Dialogue("""
+rules:
+  - when: SCSI-Command where W nth 1 as n
+    do: {duplicate: {ITT: 0x99}}
+  - name: answered
+    when: SCSI-Response of n where ITT == n.ITT
+    do: {note: seen}
+""")
+    dialogue.say(write(5, 10), scsi_response(5, 101))
+    assert dialogue.counts("answered") == {"matched": 1, "fired": 1}

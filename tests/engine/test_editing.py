@@ -4,7 +4,9 @@ import pytest
 
 from iscsiproxy.engine.editing import Editor
 from iscsiproxy.engine.firing import ActError
-from tests.engine.dialogue import text_request
+from iscsiproxy.wire.framing import Interest
+from iscsiproxy.wire.opcodes import End, Opcode
+from tests.engine.dialogue import Dialogue, text_request
 
 TEXT = b"Alpha=1\0Beta=22\0Gamma=333\0"
 
@@ -35,3 +37,37 @@ def test_a_last_pair_without_its_end_is_a_pair() -> None:
 def test_what_is_not_edited_stays_byte_for_byte() -> None:
     pdu = text_request(2, 1, b"\0\0Alpha=1\0\0odd")
     assert Editor("r", (), ("Beta",), None).apply(pdu, 100) == (pdu, [])
+
+
+def test_a_full_pdu_stays_within_what_the_receiver_takes() -> None:
+    editor = Editor("r", (), ("Beta",), None)
+    text = b"Alpha=" + b"x" * 200 + b"\0"
+    first, _ = editor.apply(text_request(2, 1, text[:100], C=1, F=0), 107)
+    last, _ = editor.apply(text_request(2, 2, text[100:]), 107)
+    assert (first.data, last.data) == (text[:100], text[100:])
+
+
+_CUT = b"A=1\0Bet=22\0"
+_REMOVE = """
+rules:
+  - when: Text-Request nth 1
+    do:
+      - text: {remove: [Beta]}
+"""
+
+
+def test_a_text_that_was_begun_is_edited_to_its_end() -> None:
+    dialogue = Dialogue(_REMOVE)
+    dialogue.say(text_request(2, 10, _CUT[:6], C=1, F=0))
+    dialogue.end()
+    assert dialogue.engine.interest(End.INITIATOR)[Opcode.TEXT_REQUEST] is Interest.WHOLE
+    dialogue.say(text_request(2, 11, _CUT[6:]))
+    assert b"".join(one.pdu.data for one in dialogue.sent(End.TARGET)[-2:]) == _CUT
+    assert dialogue.engine.interest(End.INITIATOR)[Opcode.TEXT_REQUEST] is Interest.NONE
+    assert not dialogue.open_slots
+
+
+def test_an_edit_that_is_undone_does_not_go_on() -> None:
+    dialogue = Dialogue(_REMOVE + "      - corrupt: ahs\n")
+    dialogue.say(text_request(2, 10, _CUT[:6], C=1, F=0), text_request(2, 11, _CUT[6:]))
+    assert b"".join(one.pdu.data for one in dialogue.sent(End.TARGET)[-2:]) == _CUT

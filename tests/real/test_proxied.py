@@ -218,7 +218,7 @@ async def test_a_seed_repeats_the_run(tmp_path: Path, seed: int) -> None:
     scenario.write_text(
         "scenario: now_and_then\nvictim: initiator\nrules:\n"
         "  - when: Data-In where length == 512 as each seen\n    do: {note: seen}\n"
-        "  - when: Data-In where length == 512 chance 30%\n    do: {corrupt: {what: data, bits: \"random(1, 8)\"}}\n"
+        '  - when: Data-In where length == 512 chance 30%\n    do: {corrupt: {what: data, bits: "random(1, 8)"}}\n'
     )
     runs = []
     for _ in range(2):
