@@ -19,6 +19,7 @@ from iscsiproxy.language.spec import (
     Moment,
     Param,
     ParamKind,
+    Pattern,
     Position,
     Released,
     Rule,
@@ -31,6 +32,8 @@ from iscsiproxy.wire.opcodes import Opcode
 
 __all__ = ["STEPS", "UNBUILT", "check_built"]
 
+#: Events that a judge or a workload would have to tell of.
+_UNSEEN = frozenset({"escalation", "io-good", "io-error", "io-mismatch"})
 _PDU = Param(name="pdu", kind=ParamKind.PDU, help="what to send")
 #: What every template takes besides fields.
 _TEMPLATE = (
@@ -284,6 +287,10 @@ def _unbuilt_moments(moments: Iterable[Moment]) -> Iterator[FileError]:
             if isinstance(step, Barrier | Released):
                 word = "barrier" if isinstance(step, Barrier) else "released"
                 yield _missing(f"`{word}` in a rule", moment.position)
+            elif isinstance(step, Pattern):
+                for item in step.items:
+                    if item.name in _UNSEEN:
+                        yield _missing(f"the event `{item.name}` in a rule", step.position)
 
 
 def _missing(what: str, where: Position) -> FileError:

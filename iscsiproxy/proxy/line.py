@@ -110,12 +110,16 @@ class Line:
                 self._notify()
                 return
         else:
-            if isinstance(item, Chunk):
-                item.data = bytes(item.data)
-            self._queue.append(item)
-            self._waiting += _size(item)
+            self.add(item)
         await self.drain()
         await self.room()
+
+    def add(self, item: Chunk | Out) -> None:
+        """Add to the end; call `drain` afterwards."""
+        if isinstance(item, Chunk):
+            item.data = bytes(item.data)
+        self._queue.append(item)
+        self._waiting += _size(item)
 
     def step(self, act: Callable[[], None]) -> None:
         """Add something to do at the end of the line; call `drain` afterwards."""

@@ -221,6 +221,13 @@ class Link:
             relay.carry_out(commands)
             await self.line.drain()
             await self.line.room()
+        elif any(isinstance(command, Send | Finish) for command in commands):
+            # This PDU lets another one go. What stood out of the line goes behind it, or it would overtake nothing.
+            self.line.add(Out(pdu, n))
+            await self.line.drain()
+            relay.carry_out(commands)
+            await self.line.drain()
+            await self.line.room()
         else:
             relay.carry_out(commands)
             await self.line.put(Out(pdu, n))

@@ -60,6 +60,8 @@ MISSING = [
     ("rules: [{when: R2T, do: {delay: released}}]", 3, 33, "`released` in a rule"),
     ("rules: [{when: R2T, do: {stall: [5s, barrier]}}]", 3, 38, "`barrier` in a rule"),
     ("rules: [{when: R2T, do: pass, until: barrier}]", 3, 38, "`barrier` in a rule"),
+    ("rules: [{when: [R2T, escalation], do: close}]", 3, 22, "the event `escalation` in a rule"),
+    ("rules: [{when: R2T, do: {drop: {numbers: translate}}}]", 3, 26, "`numbers: translate` of `drop`"),
     ("negotiate: {target: {DataDigest: CRC32C}}\nrules: [{when: R2T, do: pass}]", 3, 1, "`negotiate`"),
     ("machines: {a: {states: {b: [{when: connect, do: refuse}]}}}", 3, 1, "`machines`"),
     ("actor: [{io: read}]", 3, 1, "`actor`"),
