@@ -213,7 +213,6 @@ async def test_a_delay_with_overtaking_makes_one_PDU_late() -> None:
             await initiator.send(nop_out(n))
         # The PDU that lets it go is the one that has overtaken it.
         assert [(await target.pdu())["ITT"] for _ in range(3)] == [3, 4, 2]
-        assert order.index(2) > 0
 
 
 async def test_a_late_PDU_goes_out_although_backpressure_cut_the_one_before_it() -> None:
