@@ -132,7 +132,8 @@ class Link:
             framer.received(count)
             while (event := framer.next_event()) is not NEED_DATA:
                 if isinstance(event, Run) and line.idle:
-                    self._observe_headers()
+                    if self._headers:
+                        self._observe_headers()
                     data = event.data
                     try:
                         sent = destination.try_send(data)
@@ -141,6 +142,8 @@ class Link:
                     if sent < len(data):
                         self._left = Run(data[sent:])
                         return True
+                    if not framer.pending:
+                        break  # nothing is held back: the usual case, and asking would say the same
                 elif isinstance(event, Header):
                     self._looked(event)
                 else:
@@ -182,10 +185,9 @@ class Link:
 
     def _observe_headers(self) -> None:
         """Take note that the PDUs of a run, of which only the headers were looked at, go to the destination now."""
-        if self._headers:
-            for header in self._headers:
-                self._pair.observed(self.destination, header, 0)
-            self._headers = []
+        for header in self._headers:
+            self._pair.observed(self.destination, header, 0)
+        self._headers = []
 
     async def _park(self) -> None:
         """Rest until `_wake`; cancellation ends it."""
