@@ -19,6 +19,10 @@ __all__ = ["command", "read_bytes"]
 
 #: Hex text: digits, separators, 0x, and comments from # to the end of the line.
 _COMMENT = re.compile(rb"#[^\n]*")
+#: A line of `xxd` or `hexdump -C`: the offset, the bytes, the bytes as characters; and the offset at the end.
+_DUMPED = re.compile(
+    rb"[0-9a-f]{8}: (?P<xxd>(?:[0-9a-f]{2,4} )+) .*|[0-9a-f]{8}  (?P<hexdump>[0-9a-f ]+)\|.*\||[0-9a-f]{7,8}"
+)
 _SEPARATORS = re.compile(rb"0x|[\s:,]")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2})+")
 
@@ -30,7 +34,7 @@ _HEX = re.compile(rb"(?:[0-9a-fA-F]{2})+")
 @click.option("--summary", "-s", "short", is_flag=True, help="One line a PDU.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a PDU.")
 def command(file: str, header_digest: bool, data_digest: bool, short: bool, as_json: bool) -> None:
-    """Print FILE (raw bytes, or hex with any spacing and # comments; - for stdin) as readable PDUs.
+    """Print FILE (raw bytes, hex with # comments, xxd, hexdump -C; - for stdin) as readable PDUs.
 
     Exit code 1 when bytes are left over that make no whole PDU.
     """
@@ -63,6 +67,9 @@ def read_bytes(file: str) -> bytes:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     if not content.strip():
         raise UsageError(f"{file} is empty")
+    lines = [_DUMPED.fullmatch(line) for line in content.splitlines() if line]
+    if all(lines) and lines[0] is not None and lines[0].lastgroup:
+        content = b"".join(line["xxd"] or line["hexdump"] or b"" for line in lines if line is not None)
     digits = _SEPARATORS.sub(b"", _COMMENT.sub(b"", content))
     if _HEX.fullmatch(digits):
         return bytes.fromhex(digits.decode())

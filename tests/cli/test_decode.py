@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,23 @@ def test_hex_with_comments_and_separators_from_stdin() -> None:
     done = program("decode", "-s", "-", stdin=text.encode())
     assert done.returncode == 0
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [["0", "NOP-Out"], ["56", "NOP-Out"]]
+
+
+def xxd(raw: bytes, at: int) -> str:
+    return f"{at:08x}: {raw.hex(' ', 2):39}  {''.join(chr(b) if 32 <= b < 127 else '.' for b in raw)}\n"
+
+
+def hexdump(raw: bytes, at: int) -> str:
+    return f"{at:08x}  {raw[:8].hex(' ')}  {raw[8:].hex(' '):23}  |................|\n"
+
+
+@pytest.mark.parametrize("line", [xxd, hexdump])
+def test_dumps_with_offsets(line: Callable[[bytes, int], str]) -> None:
+    # The characters beside the bytes look like hex digits and blanks.
+    raw = Pdu.build(0, b"deadbeef    # |a1 b2    ", I=1, F=1, ITT=7).raw
+    text = "".join(line(raw[at : at + 16], at) for at in range(0, len(raw), 16))
+    done = program("decode", "--json", "-", stdin=text.encode())
+    assert bytes.fromhex(json.loads(done.stdout)["data"]) == b"deadbeef    # |a1 b2    "
 
 
 @pytest.mark.parametrize("header", [False, True])
