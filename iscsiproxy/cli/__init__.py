@@ -19,6 +19,8 @@ __all__ = ["main"]
 #: Each subcommand and what it is for; its module is only imported to run it.
 _COMMANDS = {
     "run": "Put the proxy between an initiator and a target.",
+    "target": "Be an iSCSI target, conforming or with the deviations of a real one.",
+    "initiator": "Be an iSCSI initiator: discover, look, and write and read with verification.",
     "faults": "List, show and check scenario files.",
     "decode": "Print raw bytes or hex as readable PDUs.",
     "doctor": "Say which real peers and tools are here, and what is missing for what.",

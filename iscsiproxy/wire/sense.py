@@ -14,7 +14,16 @@ from typing import NamedTuple
 from iscsiproxy.errors import ScsiError
 from iscsiproxy.wire.codes import CodeTable
 
-__all__ = ["ASC_NAMES", "SENSE_KEY", "Sense", "SenseCode", "decode_sense", "parse_sense_text", "sense_of_segment"]
+__all__ = [
+    "ASC_NAMES",
+    "SENSE_KEY",
+    "Sense",
+    "SenseCode",
+    "decode_sense",
+    "encode_sense",
+    "parse_sense_text",
+    "sense_of_segment",
+]
 
 #: Sense keys (SPC)
 SENSE_KEY = CodeTable(
@@ -207,3 +216,22 @@ def sense_of_segment(data: bytes) -> Sense | None:
     if length > len(data) - _PREFIX:
         raise ScsiError(f"SenseLength {length}: expected as many bytes of sense data, got {len(data) - _PREFIX}")
     return decode_sense(data[_PREFIX : _PREFIX + length]) if length else None
+
+
+def encode_sense(code: SenseCode, *, descriptor: bool = False, information: int | None = None) -> bytes:
+    """Make sense data for a current error: 18 bytes in fixed format, 8 or 20 in descriptor format (SPC-4 4.5).
+
+    `information` goes into the INFORMATION field; a number that the fixed format cannot hold is left out there.
+    """
+    if descriptor:
+        head = bytes([0x72, code.key, code.asc, code.ascq, 0, 0, 0])
+        if information is None:
+            return head + b"\0"
+        return head + bytes([12]) + bytes([0x00, 0x0A, 0x80, 0]) + information.to_bytes(8, "big")
+    sense = bytearray(18)
+    sense[0] = 0x70
+    sense[2], sense[7], sense[12], sense[13] = code.key, 10, code.asc, code.ascq
+    if information is not None and information < 1 << 32:
+        sense[0] |= 0x80
+        sense[3:7] = information.to_bytes(4, "big")
+    return bytes(sense)

@@ -11,6 +11,7 @@ from iscsiproxy.wire.sense import (
     Sense,
     SenseCode,
     decode_sense,
+    encode_sense,
     parse_sense_text,
     sense_of_segment,
 )
@@ -124,3 +125,31 @@ def test_any_bytes_give_sense_or_a_typed_error(prefix: bytes, rest: bytes) -> No
         pass
     else:
         assert inside is None or inside.raw in raw
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "information", "raw"),
+    [
+        (False, None, "70 00 0e 00000000 0a 00000000 1d 00 00 000000"),
+        (False, 0, "f0 00 0e 00000000 0a 00000000 1d 00 00 000000"),
+        (False, 0xFFFFFFFF, "f0 00 0e ffffffff 0a 00000000 1d 00 00 000000"),
+        (False, 1 << 32, "70 00 0e 00000000 0a 00000000 1d 00 00 000000"),
+        (True, None, "72 0e 1d 00 000000 00"),
+        (True, 0, "72 0e 1d 00 000000 0c 00 0a 80 00 0000000000000000"),
+        (True, (1 << 64) - 1, "72 0e 1d 00 000000 0c 00 0a 80 00 ffffffffffffffff"),
+    ],
+)
+def test_sense_is_made(descriptor: bool, information: int | None, raw: str) -> None:
+    made = encode_sense(SenseCode(0xE, 0x1D, 0x00), descriptor=descriptor, information=information)
+    assert made == bytes.fromhex(raw)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.builds(SenseCode, st.integers(0, 15), st.integers(0, 255), st.integers(0, 255)),
+    st.booleans(),
+    st.none() | st.integers(0, (1 << 64) - 1),
+)
+def test_what_is_made_is_read_again(code: SenseCode, descriptor: bool, information: int | None) -> None:
+    found = decode_sense(encode_sense(code, descriptor=descriptor, information=information))
+    assert (found.code, found.descriptor, found.deferred) == (code, descriptor, False)

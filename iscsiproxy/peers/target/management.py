@@ -1,0 +1,168 @@
+"""Task management functions (RFC 7143 11.5, 11.6, 4.2.3; RFC 7144 5.3, 6).
+
+A function on one task takes effect when it is delivered. One on many tasks covers the commands before it: it waits
+until all of them are here and, unless the session has FastAbort, until the initiator has answered every R2T that they
+have out (4.2.3.3 a, b). Its response is queued behind every status there is, so nothing follows it for what it covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from iscsiproxy.peers.target.session import Session
+from iscsiproxy.wire import serial
+from iscsiproxy.wire.fields import lun_number
+from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.pdu import Pdu
+
+if TYPE_CHECKING:
+    from iscsiproxy.peers.scsi.device import Device
+    from iscsiproxy.peers.target.connection import Connection
+    from iscsiproxy.peers.target.node import Node
+    from iscsiproxy.peers.target.task import Task
+
+__all__ = ["ManagementRequest"]
+
+#: Functions (RFC 7143 11.5.1, RFC 7144 6.1)
+_ABORT_TASK, _ABORT_TASK_SET, _CLEAR_ACA, _CLEAR_TASK_SET, _LUN_RESET = 1, 2, 3, 4, 5
+_WARM_RESET, _COLD_RESET, _TASK_REASSIGN = 6, 7, 8
+_QUERY_TASK, _QUERY_TASK_SET, _NEXUS_RESET, _QUERY_ASYNC_EVENT = 9, 10, 11, 12
+#: Those that name a logical unit, and those that end many tasks
+_WITH_LUN = frozenset(
+    {_ABORT_TASK, _ABORT_TASK_SET, _CLEAR_ACA, _CLEAR_TASK_SET, _LUN_RESET, _QUERY_TASK, _QUERY_TASK_SET}
+) | {_QUERY_ASYNC_EVENT}
+_MANY = frozenset({_ABORT_TASK_SET, _CLEAR_TASK_SET, _LUN_RESET, _WARM_RESET, _COLD_RESET, _NEXUS_RESET})
+_LEVEL_2 = frozenset({_QUERY_TASK, _QUERY_TASK_SET, _NEXUS_RESET, _QUERY_ASYNC_EVENT})
+#: Responses (RFC 7143 11.6.1, RFC 7144 5.3)
+_COMPLETE, _NO_TASK, _NO_LUN, _NO_REASSIGNMENT, _NOT_SUPPORTED, _SUCCEEDED, _REJECTED = 0, 1, 2, 4, 5, 7, 255
+
+
+class ManagementRequest:
+    """A Task Management Function Request, from its delivery to its response."""
+
+    def __init__(self, node: Node, connection: Connection, pdu: Pdu) -> None:
+        session = connection.session
+        assert session is not None
+        assert session.device is not None
+        self._node = node
+        self._connection = connection
+        self._session: Session = session
+        self._device: Device = session.device
+        self._nexus = session.identity.nexus
+        self._pdu = pdu
+        self._function: int = pdu["Function"]
+        self._lun = lun_number(pdu["LUN"])
+
+    def __repr__(self) -> str:
+        return f"<ManagementRequest {self._function} on LUN {self._lun}>"
+
+    def deliver(self) -> bool:
+        """Carry the function out, now or when what it covers is here."""
+        function = self._function
+        if function in _LEVEL_2 and self._session.parameters.protocol_level < 2:
+            self._respond(_NOT_SUPPORTED)
+        elif function in _WITH_LUN and not self._device.has_unit(self._lun):
+            self._respond(_NO_LUN)
+        elif function in _MANY:
+            self._session.before(self._pdu["CmdSN"], self._gather)
+        else:
+            self._respond(self._on_one())
+        return True
+
+    def _respond(self, response: int) -> None:
+        self._connection.put([Pdu.build(Opcode.TMF_RESPONSE, F=1, Response=response, ITT=self._pdu["ITT"])])
+
+    # --- one task -------------------------------------------------------------------------------------------------
+
+    def _on_one(self) -> int:
+        match self._function:
+            case 1:
+                return self._abort_task()
+            case 3:
+                self._device.clear_aca(self._nexus, self._lun)
+                return _COMPLETE
+            case 8:
+                return _NO_REASSIGNMENT  # ErrorRecoveryLevel 0 (RFC 7143 7.2.2)
+            case 9:
+                return _SUCCEEDED if self._find() is not None else _COMPLETE
+            case 10:
+                return _SUCCEEDED if self._covered() else _COMPLETE
+            case 12:
+                pending = self._device.units[self._lun].attentions.pending(self._nexus)
+                return _SUCCEEDED if pending else _COMPLETE
+            case _:
+                return _NOT_SUPPORTED
+
+    def _find(self) -> Task | None:
+        task = self._session.tasks.get(self._pdu["RefTaskTag"])
+        return task if task is not None and lun_number(task.lun) == self._lun else None
+
+    def _abort_task(self) -> int:
+        """End one task, or fill the place of one that never came (RFC 7143 11.6.1 b, c)."""
+        if self._pdu["RefTaskTag"] == self._pdu["ITT"]:
+            return _REJECTED
+        task = self._find()
+        if task is not None:
+            task.abort()
+            return _COMPLETE
+        session, number = self._session, self._pdu["RefCmdSN"]
+        inside = (
+            serial.le(session.exp_cmdsn, number)
+            and serial.le(number, session.max_cmdsn)
+            and serial.lt(number, self._pdu["CmdSN"])
+        )
+        if inside:
+            session.plug(number)
+        return self._connection.conduct.missing_task_response(inside_window=inside)
+
+    # --- many tasks -----------------------------------------------------------------------------------------------
+
+    def _covered(self) -> Sequence[Task]:
+        """List the session's own tasks that the function covers."""
+        everywhere = self._function in (_WARM_RESET, _COLD_RESET, _NEXUS_RESET)
+        return [
+            task
+            for task in self._session.tasks.values()
+            if (everywhere or lun_number(task.lun) == self._lun)
+            and (task.immediate or serial.lt(task.cmdsn, self._pdu["CmdSN"]))
+        ]
+
+    def _gather(self) -> None:
+        """Wait for the answers to what is still asked for, then go on: every command before us is here."""
+        open_tasks = [task for task in self._covered() if task.bursts]
+        if not open_tasks or self._session.parameters.task_reporting == "FastAbort":
+            self._on_many()
+            return
+        left = set(open_tasks)
+
+        def drained(task: Task) -> None:
+            left.discard(task)
+            if not left:
+                self._on_many()
+
+        for task in open_tasks:
+            task.drain(partial(drained, task))
+
+    def _on_many(self) -> None:
+        device, nexus = self._device, self._nexus
+        match self._function:
+            case 2:
+                for task in self._covered():
+                    task.abort()
+            case 4:
+                device.clear_task_set(nexus, self._lun)
+            case 5:
+                device.reset_unit(nexus, self._lun)
+            case 6 | 7:
+                device.reset_target(nexus, cold=self._function == _COLD_RESET)
+            case _:
+                for task in self._covered():
+                    task.abort()
+                device.disconnect(nexus)
+                device.connect(nexus)
+        self._respond(_COMPLETE)
+        if self._function == _COLD_RESET:
+            # RFC 7143 11.5.1: the connections of every session end too.
+            self._node.close_all(device, "target cold reset")

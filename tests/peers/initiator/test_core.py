@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from iscsiproxy.peers.initiator.conduct import Conduct
+from iscsiproxy.peers.initiator.errors import CommandAborted, CommandRejected, ConnectionLost, ProtocolError
+from iscsiproxy.peers.initiator.session import Session
+from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.pdu import Pdu
+from tests.peers.initiator.script import SETTINGS, Script, scripted
+
+WRITE = bytes([0x2A]) + bytes(9)
+TUR = bytes(6)
+
+
+async def alive(session: Session, target: Script) -> bool:
+    """Show that a command still goes through."""
+    running = await session.start(0, TUR)
+    await target.respond(await target.receive(Opcode.SCSI_COMMAND))
+    return (await running.wait()).good
+
+
+def event(number: int, **fields: int) -> Pdu:
+    return Pdu.build(Opcode.ASYNC, F=1, ITT=NO_TAG, AsyncEvent=number).with_fields(fields)
+
+
+# --- pings ---
+
+
+@pytest.mark.parametrize("lun", [0, 0x0102030405060708])
+async def test_a_ping_is_answered_with_a_copy_of_tag_and_LUN(lun: int) -> None:
+    async with scripted() as (session, target):
+        statsn = target.statsn
+        await target.send(Pdu.build(Opcode.NOP_IN, F=1, ITT=NO_TAG, TTT=77, LUN=lun), advances=False)
+        reply = await target.receive(Opcode.NOP_OUT)
+        assert (reply["TTT"], reply["LUN"], reply["ITT"], reply["I"]) == (77, lun, NO_TAG, 1)
+        assert reply["ExpStatSN"] == 1
+        assert statsn == target.statsn
+        assert await alive(session, target)
+        assert len(session.events.pings) == 1
+
+
+async def test_a_NOP_In_that_asks_nothing_gets_no_answer() -> None:
+    async with scripted() as (session, target):
+        await target.send(Pdu.build(Opcode.NOP_IN, F=1, ITT=NO_TAG, TTT=NO_TAG), advances=False)
+        assert await alive(session, target)
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_silent_target_is_asked_and_then_left() -> None:
+    async with scripted(SETTINGS.changed(nop_interval=5)) as (session, target):
+        ping = await target.receive(Opcode.NOP_OUT)
+        assert (ping["I"], ping["TTT"]) == (1, NO_TAG)
+        await target.send(Pdu.build(Opcode.NOP_IN, F=1, ITT=ping["ITT"], TTT=NO_TAG))
+        await target.receive(Opcode.NOP_OUT)
+        assert "silent" in str(await session.ended())
+        assert trio.current_time() == 15
+
+
+# --- asynchronous messages ---
+
+
+async def test_a_requested_logout_waits_for_commands_and_ends_the_session() -> None:
+    async with scripted() as (session, target):
+        running = await session.start(0, TUR)
+        command = await target.receive()
+        await target.send(event(1, Parameter3=10))
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(ConnectionLost, match="asked for a logout"):
+            await session.start(0, TUR)
+        await target.respond(command)
+        request = await target.receive(Opcode.LOGOUT_REQUEST)
+        assert request["ExpStatSN"] == target.statsn
+        assert (await running.wait()).good
+        await target.send(Pdu.build(Opcode.LOGOUT_RESPONSE, F=1, ITT=request["ITT"], Time2Wait=1))
+        assert (await session.ended()).time2wait == 1
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_requested_logout_is_in_time() -> None:
+    async with scripted() as (session, target):
+        await session.start(0, TUR)
+        await target.receive()
+        await target.send(event(1, Parameter3=10))
+        await target.log_out()
+        assert trio.current_time() < 10
+
+
+@pytest.mark.parametrize(("number", "cid", "over"), [(2, 0, True), (2, 5, False), (3, 5, True)])
+async def test_a_dropped_connection_says_how_long_to_wait(number: int, cid: int, over: bool) -> None:
+    async with scripted() as (session, target):
+        await target.send(event(number, Parameter1=cid, Parameter2=7, Parameter3=8))
+        if over:
+            assert (await session.ended()).time2wait == 7
+        else:
+            assert await alive(session, target)
+
+
+async def test_a_request_to_negotiate_gets_an_empty_text() -> None:
+    async with scripted() as (session, target):
+        await target.send(event(4, Parameter3=10))
+        request = await target.receive(Opcode.TEXT_REQUEST)
+        assert (request.data, request["F"]) == (b"", 1)
+        await target.send(Pdu.build(Opcode.TEXT_RESPONSE, F=1, ITT=request["ITT"], TTT=NO_TAG))
+        assert await alive(session, target)
+
+
+async def test_terminated_tasks_end_and_are_acknowledged() -> None:
+    async with scripted(InitialR2T="Yes") as (session, target):
+        dead, other = await session.start(3, WRITE, data_out=bytes(512)), await session.start(4, TUR)
+        await target.receive()
+        command = await target.receive()
+        await target.send(event(5, LUN=3 << 48))
+        nop = await target.receive(Opcode.NOP_OUT)
+        assert (nop["ITT"], nop["TTT"], nop["I"], nop["ExpStatSN"]) == (NO_TAG, NO_TAG, 1, target.statsn)
+        with pytest.raises(CommandAborted):
+            await dead.wait()
+        await target.respond(command)
+        assert (await other.wait()).good
+
+
+async def test_other_messages_are_noted_and_undefined_ones_end_the_session() -> None:
+    async with scripted() as (session, target):
+        await target.send(event(0))
+        await target.send(event(250))
+        assert await session.events.until(lambda events: len(events.asyncs) == 2)
+        assert await alive(session, target)
+        await target.send(event(6))
+        assert isinstance(await session.ended(), ProtocolError)
+
+
+# --- Rejects ---
+
+
+async def test_a_rejected_command_fails_and_its_place_is_filled() -> None:
+    async with scripted() as (session, target):
+        running = await session.start(0, TUR)
+        command = await target.receive()
+        target.exp_cmdsn = command["CmdSN"]
+        await target.send(Pdu.build(Opcode.REJECT, F=1, ITT=NO_TAG, Reason=2, data=command.bhs))
+        with pytest.raises(CommandRejected, match="DATA_DIGEST_ERROR"):
+            await running.wait()
+        plug = await target.receive(Opcode.NOP_OUT)
+        assert (plug["CmdSN"], plug["I"], plug["ITT"] != NO_TAG) == (command["CmdSN"], 0, True)
+        await target.send(Pdu.build(Opcode.NOP_IN, F=1, ITT=plug["ITT"], TTT=NO_TAG))
+        assert await alive(session, target)
+
+
+async def test_a_rejected_command_that_was_counted_leaves_no_hole() -> None:
+    async with scripted() as (session, target):
+        running = await session.start(0, TUR)
+        command = await target.receive()
+        await target.send(Pdu.build(Opcode.REJECT, F=1, ITT=NO_TAG, Reason=9, data=command.bhs))
+        with pytest.raises(CommandRejected):
+            await running.wait()
+        assert await alive(session, target)
+
+
+async def test_a_rejected_Data_Out_leaves_the_command_to_its_status() -> None:
+    async with scripted(InitialR2T="Yes", ImmediateData="No") as (session, target):
+        running = await session.start(0, WRITE, data_out=bytes(512))
+        command = await target.receive()
+        await target.r2t(command, 5, 0, 0, 512)
+        out = await target.receive(Opcode.DATA_OUT)
+        await target.send(Pdu.build(Opcode.REJECT, F=1, ITT=NO_TAG, Reason=2, data=out.bhs))
+        await target.respond(command, Status=2)
+        assert (await running.wait()).status == 2
+        assert len(session.events.rejects) == 1
+
+
+# --- what ends a session ---
+
+
+def task_pdu(opcode: Opcode, **fields: int) -> Pdu:
+    return Pdu.build(opcode, F=1, ITT=0x999).with_fields(fields)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        task_pdu(Opcode.SCSI_RESPONSE),
+        task_pdu(Opcode.TMF_RESPONSE),
+        task_pdu(Opcode.TEXT_RESPONSE),
+        task_pdu(Opcode.LOGOUT_RESPONSE),
+        task_pdu(Opcode.NOP_IN, TTT=NO_TAG),
+        Pdu.build(Opcode.LOGIN_RESPONSE),
+        Pdu.build(0x3C, ITT=NO_TAG),
+    ],
+)
+async def test_what_no_task_asked_for_ends_the_session(wrong: Pdu) -> None:
+    async with scripted() as (session, target):
+        running = await session.start(0, TUR)
+        await target.receive()
+        await target.stream.send([wrong if "StatSN" not in wrong.fields else wrong.with_fields({"StatSN": 1})])
+        with pytest.raises(ProtocolError):
+            await running.wait()
+        assert await target.closed()
+
+
+async def test_an_answer_of_another_kind_ends_the_session() -> None:
+    async with scripted() as (session, target), trio.open_nursery() as nursery:
+
+        async def ping() -> None:
+            with pytest.raises(ProtocolError):
+                await session.nop()
+
+        nursery.start_soon(ping)
+        request = await target.receive()
+        await target.send(Pdu.build(Opcode.TMF_RESPONSE, F=1, ITT=request["ITT"]))
+
+
+async def test_a_conduct_may_let_an_unknown_task_pass() -> None:
+    class Deaf(Conduct):
+        def unknown_task(self, pdu: Pdu) -> None:
+            pass
+
+    async with scripted(conduct=Deaf()) as (session, target):
+        await target.send(task_pdu(Opcode.SCSI_RESPONSE))
+        assert await alive(session, target)
+
+
+async def test_everybody_who_waits_hears_of_the_end() -> None:
+    heard = []
+    async with scripted() as (session, target), trio.open_nursery() as nursery:
+        running = await session.start(0, TUR)
+        session.max_cmdsn = session.cmdsn - 1
+
+        async def hear(what: str) -> None:
+            with pytest.raises(ConnectionLost, match="target closed"):
+                await (running.wait() if what == "task" else session.nop() if what == "nop" else session.start(0, TUR))
+            heard.append(what)
+
+        for what in ("task", "nop", "window"):
+            nursery.start_soon(hear, what)
+        tap = session.tap()
+        await trio.testing.wait_all_tasks_blocked()
+        await target.aclose()
+        assert await tap.get() is None
+        assert not await session.events.until(lambda events: bool(events.asyncs))
+    assert sorted(heard) == ["nop", "task", "window"]
+
+
+async def test_a_window_that_cannot_be_is_not_believed_and_never_shrinks() -> None:
+    async with scripted() as (session, target):
+        before = (session.exp_cmdsn, session.max_cmdsn)
+        nop = Pdu.build(Opcode.NOP_IN, F=1, ITT=NO_TAG, TTT=NO_TAG, StatSN=1)
+        for expected, most in ((50, 48), (0, 20), (0xFFFFFF00, 0xFFFFFF00)):
+            await target.stream.send([nop.with_fields({"ExpCmdSN": expected, "MaxCmdSN": most})])
+        await trio.testing.wait_all_tasks_blocked()
+        assert (session.exp_cmdsn, session.max_cmdsn) == before
+        await target.stream.send([nop.with_fields({"ExpCmdSN": 1, "MaxCmdSN": 90})])
+        await trio.testing.wait_all_tasks_blocked()
+        assert session.max_cmdsn == 90
+        target.statsn = 1
+        assert await alive(session, target)
