@@ -34,13 +34,16 @@ def serving(*args: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]
 
 def error(*args: str, env: Mapping[str, str] | None = None) -> str:
     """Run it in this process; it must end with a usage error."""
-    # A port that cannot be: whatever is not refused before does not serve for ever.
-    result = CliRunner().invoke(command, ["--listen", "256.0.0.1:0", *args], env=env)
-    assert isinstance(result.exception, UsageError), result
-    return str(result.exception)
+    # An address that nobody here has: whatever is not refused before does not serve for ever.
+    result = CliRunner().invoke(command, ["--listen", "192.0.2.1:0", *args], env=env)
+    raised = result.exception
+    while isinstance(raised, BaseExceptionGroup):
+        (raised,) = raised.exceptions
+    assert isinstance(raised, UsageError), result
+    return str(raised)
 
 
-NO_HOST = "cannot listen at 256.0.0.1:0"
+NO_HOST = "cannot listen at 192.0.2.1:0"
 
 
 @pytest.mark.parametrize(

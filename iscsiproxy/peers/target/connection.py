@@ -51,7 +51,11 @@ _NUMBERED = frozenset(
 #: What may carry an AHS, and what may not carry data (RFC 7143 11.2.1.5, 11.5, 11.14)
 _NO_DATA = frozenset({Opcode.TMF_REQUEST, Opcode.LOGOUT_REQUEST, Opcode.SNACK})
 #: How much data may wait to be sent before nothing more is received, in bytes.
-_MOST_WAITING = 4 << 20
+_MOST_WAITING = 1 << 20
+#: What a queued answer costs us beside its data, in bytes, or a little more.
+_PDU_COST = 1 << 10
+#: What a PDU that waits costs beside its bytes.
+_PDU_COST = 512
 #: How many immediate commands may be under way at once (RFC 7143 4.2.2.1)
 _MOST_IMMEDIATE = 64
 #: How many ended commands are remembered whose Data-Out may still be on its way.
@@ -134,7 +138,10 @@ class Connection:
     # --- sending --------------------------------------------------------------------------------------------------
 
     def put(self, pdus: Iterable[Pdu], *, cost: int = 0) -> None:
-        """Queue PDUs without sequence numbers; `cost` is how many bytes wait in them."""
+        """Queue PDUs without sequence numbers; `cost` is how many bytes wait in them where they are not made yet."""
+        if isinstance(pdus, Sequence):
+            cost += sum(len(pdu) + _PDU_COST for pdu in pdus)
+        cost += _PDU_COST
         self._out.append((iter(pdus), cost))
         self._waiting += cost
         self.on_output()
@@ -278,8 +285,8 @@ class Connection:
             self._login_exp_cmdsn = pdu["CmdSN"]
         if login.logged_in is not None:
             self._login = None
-            parameters = login.logged_in.parameters
             self.session = self._node.admit(login.logged_in, login.tsih, self)
+            parameters = self.session.parameters
             self.text = TextExchange(
                 self,
                 parameters,

@@ -34,9 +34,10 @@ from iscsiproxy.peers.parameters import DEFAULT_SEGMENT
 from iscsiproxy.peers.target.authentication import CHAP_KEYS, Authentication, AuthenticationFailed
 from iscsiproxy.peers.target.conduct import Conduct
 from iscsiproxy.peers.target.settings import Identity, LoggedIn, TargetSettings
+from iscsiproxy.peers.target.wishes import wishes
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from iscsiproxy.wire.text import TextJoiner, TextPair, encode_text, inspect_text
+from iscsiproxy.wire.text import MAX_TEXT, TextJoiner, TextPair, encode_text, inspect_text
 
 __all__ = ["Desk", "Login"]
 
@@ -91,10 +92,12 @@ class Login:
         self._desk = desk
         self._settings = desk.settings
         self._conduct = desk.conduct
+        self._wishes = wishes(desk.settings)
         self._authentication = Authentication(desk.settings, random_bytes)
         self._first: Pdu | None = None
         self._stage = _OPERATIONAL
         self._rounds = 0
+        self._taken = 0
         self._joiner = TextJoiner()
         self._continued = False
         self._to_send: list[bytes] = []
@@ -112,7 +115,12 @@ class Login:
         return f"<Login round {self._rounds}, {state}>"
 
     def receive(self, pdu: Pdu) -> tuple[Pdu, ...]:
-        """Take what came on the connection; give the response, or none if there is to be none."""
+        """Take what came on the connection; give the response, or none if there is to be none.
+
+        Raises Disconnect if the conduct is to end the connection.
+        """
+        if self.failed or self.logged_in is not None:
+            return ()
         if pdu.opcode != Opcode.LOGIN_REQUEST:
             return self._intruder(pdu)
         try:
@@ -139,7 +147,9 @@ class Login:
     # --- one request ----------------------------------------------------------------------------------------------
 
     def _answer(self, request: Pdu) -> Pdu:
-        self._rounds += 1
+        # A text may come in as many parts as the initiator likes; only rounds that bring nothing new are counted.
+        self._rounds += not (request["C"] and request.data)
+        self._taken += len(request.data)
         self._check_header(request)
         if request["C"]:
             self._continued = True
@@ -166,6 +176,8 @@ class Login:
         """Hold a request against the rules for its header, and against the first one."""
         if self._rounds > _MOST_ROUNDS:
             raise _Refused(_INITIATOR_ERROR, f"a login of more than {_MOST_ROUNDS} requests")
+        if self._taken > MAX_TEXT:
+            raise _Refused(_INITIATOR_ERROR, f"a login of more than {MAX_TEXT} bytes")
         if len(request.data) > DEFAULT_SEGMENT:
             raise _Refused(_INITIATOR_ERROR, f"a Login Request with {len(request.data)} bytes of text")
         if request.ahs:
@@ -182,7 +194,9 @@ class Login:
             self._first = request
             self._stage = stage
         else:
-            for name in ("ITT", "ISID", "TSIH", "CID", "Version-max", "Version-min"):
+            # CmdSN stays where it is while there is no session to count it (11.12.8).
+            same = ("ITT", "ISID", "TSIH", "CID", "Version-max", "Version-min")
+            for name in same if first["TSIH"] else (*same, "CmdSN"):
                 if request[name] != first[name]:
                     raise _Refused(_INITIATOR_ERROR, f"{name} {request[name]:#x} after {first[name]:#x}")
             if stage != self._stage:
@@ -267,10 +281,12 @@ class Login:
             fresh[key] = value
         if self._identity is None:
             self._identify(request)
+        elif ("SessionType", "Normal" if self._identity.discovery else "Discovery") in fresh.items():
+            raise _Refused(_INITIATOR_ERROR, "another SessionType than the first request began with")
         answers: list[tuple[str, str]] = []
         if request["CSG"] == _SECURITY:
             answers += self._authentication.take(fresh)
-        # FirstBurstLength is answered last: it may not exceed what MaxBurstLength has come to (13.14).
+        # FirstBurstLength is answered last: what it may be, and whether it matters, other keys say (13.14).
         for key in sorted(fresh, key=lambda key: key == _FIRST_BURST):
             answer = self._respond(key, fresh[key], request)
             if answer is not None:
@@ -343,7 +359,9 @@ class Login:
             return IRRELEVANT
         if key.use is Use.LEADING and self._identity.tsih:
             return REJECT
-        answer = respond(key, value, self._wish(key))
+        if name == _FIRST_BURST and not self._sends_unsolicited():
+            return IRRELEVANT
+        answer = respond(key, value, self._wish(name))
         if answer.agreed is not None:
             self._agreed[name] = answer.agreed
         return answer.text
@@ -355,29 +373,19 @@ class Login:
             return None
         return NOT_UNDERSTOOD if self._conduct.answers_unknown_key(name, continued=self._continued) else None
 
-    def _wish(self, key: Key) -> str:
-        """Give what we would have for a key."""
-        settings = self._settings
-        wishes = {
-            "HeaderDigest": ",".join(settings.header_digests),
-            "DataDigest": ",".join(settings.data_digests),
-            "InitialR2T": _yes(settings.initial_r2t),
-            "ImmediateData": _yes(settings.immediate_data),
-            _MAX_BURST: str(settings.max_burst_length),
-            _FIRST_BURST: str(min(settings.first_burst_length, self._burst())),
-            "MaxOutstandingR2T": str(settings.max_outstanding_r2t),
-            "DataPDUInOrder": _yes(settings.data_pdu_in_order),
-            "DataSequenceInOrder": _yes(settings.data_sequence_in_order),
-            "DefaultTime2Wait": str(settings.time2wait),
-            "DefaultTime2Retain": str(settings.time2retain),
-            "TaskReporting": ",".join(settings.task_reporting),
-            "iSCSIProtocolLevel": str(settings.protocol_level),
-        }
-        return wishes.get(key.name) or key.default or ""
+    def _wish(self, name: str) -> str:
+        """Give what we would have for a key: FirstBurstLength with an eye on MaxBurstLength (RFC 7143 13.14)."""
+        wish = self._wishes[name]
+        return str(min(int(wish), self._burst())) if name == _FIRST_BURST else wish
 
     def _burst(self) -> int:
-        """Give MaxBurstLength as it stands."""
-        return int(self._agreed.get(_MAX_BURST) or KEYS[_MAX_BURST].default or 0)
+        """Give MaxBurstLength as it stands, or what it will not fall below on our account."""
+        agreed = self._agreed.get(_MAX_BURST)
+        return int(agreed) if agreed else min(int(self._wishes[_MAX_BURST]), int(KEYS[_MAX_BURST].default or 0))
+
+    def _sends_unsolicited(self) -> bool:
+        """Tell whether there is unsolicited data at all, as it stands (RFC 7143 13.11)."""
+        return self._agreed.get("InitialR2T") == "No" or self._agreed.get("ImmediateData") != "No"
 
 
 def _read(text: bytes) -> tuple[TextPair, ...]:
@@ -386,7 +394,3 @@ def _read(text: bytes) -> tuple[TextPair, ...]:
     if problems:
         raise TextError(str(problems[0]))
     return pairs
-
-
-def _yes(value: bool) -> str:
-    return "Yes" if value else "No"

@@ -8,6 +8,7 @@ connection in place of a lost one (RFC 7143 6.3.4, 6.3.5, 6.3.1).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from iscsiproxy.peers.scsi.device import Device
 from iscsiproxy.peers.target.conduct import Conduct
@@ -125,7 +126,15 @@ class Node:
         device = session.device
         if device is not None and ended:
             device.attend(session.identity.nexus, _CLEARED_BY_EVENT)
-        session.parameters = login.parameters
+        new = login.parameters
+        # What is negotiated for a connection is negotiated anew, what is the session's stays (RFC 7143 13).
+        session.parameters = replace(
+            session.parameters,
+            header_digest=new.header_digest,
+            data_digest=new.data_digest,
+            send_segment=new.send_segment,
+            receive_segment=new.receive_segment,
+        )
         return session
 
     def disconnected(self, session: Session, connection: Connection, *, final: bool) -> None:

@@ -177,6 +177,7 @@ class TextExchange:
         """Answer one key, or give nothing where nothing is to be said."""
         key = KEYS.get(name)
         if key is None and name not in METHOD_KEYS:
+            # In how many parts the text came matters to nobody but a login.
             return (NOT_UNDERSTOOD,) if self._conduct.answers_unknown_key(name, continued=False) else ()
         if self._discovery or key is None or key.use is not Use.ALL or key.sender is End.TARGET:
             # Nothing but SendTargets in discovery (4.3), nothing but what may change in a normal session (13).

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from iscsiproxy.peers.initiator.conduct import Conduct
 from iscsiproxy.peers.initiator.errors import CommandAborted, CommandRejected, ConnectionLost, ProtocolError
@@ -14,6 +16,7 @@ from tests.peers.initiator.script import SETTINGS, Script, scripted
 
 WRITE = bytes([0x2A]) + bytes(9)
 TUR = bytes(6)
+OPCODES = [opcode.value for opcode in Opcode if opcode & 0x20 and opcode != Opcode.LOGIN_RESPONSE]
 
 
 async def alive(session: Session, target: Script) -> bool:
@@ -49,8 +52,9 @@ async def test_a_NOP_In_that_asks_nothing_gets_no_answer() -> None:
         assert await alive(session, target)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_silent_target_is_asked_and_then_left() -> None:
+async def test_a_silent_target_is_asked_and_then_left(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with scripted(SETTINGS.changed(nop_interval=5)) as (session, target):
         ping = await target.receive(Opcode.NOP_OUT)
         assert (ping["I"], ping["TTT"]) == (1, NO_TAG)
@@ -79,8 +83,9 @@ async def test_a_requested_logout_waits_for_commands_and_ends_the_session() -> N
         assert (await session.ended()).time2wait == 1
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_requested_logout_is_in_time() -> None:
+async def test_a_requested_logout_is_in_time(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with scripted() as (session, target):
         await session.start(0, TUR)
         await target.receive()
@@ -256,3 +261,29 @@ async def test_a_window_that_cannot_be_is_not_believed_and_never_shrinks() -> No
         assert session.max_cmdsn == 90
         target.statsn = 1
         assert await alive(session, target)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(OPCODES), st.binary(min_size=47, max_size=47), st.binary(max_size=40))))
+async def test_whatever_a_target_says_the_session_lives_or_ends_with_a_reason(
+    said: list[tuple[int, bytes, bytes]],
+) -> None:
+    async with scripted() as (session, target):
+        running = await session.start(0, WRITE, data_out=bytes(512))
+        await target.receive()
+        pdus = []
+        for opcode, rest, data in said:
+            # Half of them are for the command that runs.
+            pdu = Pdu(bytes([opcode]) + rest[:3] + b"\0" + rest[4:]).with_data(data)
+            if rest[0] & 1:
+                pdu = pdu.with_fields({"ITT": running.itt})
+            if rest[1] & 1:
+                pdu = target.stamped(pdu, advances=False)
+            pdus.append(pdu)
+        await target.stream.send(pdus)
+        await trio.testing.wait_all_tasks_blocked()
+        if session.failure is not None:
+            assert isinstance(session.failure, ConnectionLost)
+        await target.aclose()
+        if not running.ended:
+            await running.answer.over()

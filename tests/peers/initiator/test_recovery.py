@@ -67,8 +67,9 @@ async def serve(target: Script) -> None:
     await target.send(Pdu.build(Opcode.LOGOUT_RESPONSE, F=1, ITT=pdu["ITT"]))
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_an_unanswered_command_is_given_again_after_Time2Wait() -> None:
+async def test_an_unanswered_command_is_given_again_after_Time2Wait(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with trio.open_nursery() as nursery:
         connect = stages(nursery, [die_at_command, serve])
         async with recovering_session(connect, SETTINGS) as keeper:
@@ -79,8 +80,9 @@ async def test_an_unanswered_command_is_given_again_after_Time2Wait() -> None:
     assert len(keeper.recoveries) == 1
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_what_the_target_says_about_waiting_counts() -> None:
+async def test_what_the_target_says_about_waiting_counts(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with trio.open_nursery() as nursery:
         connect = stages(nursery, [drop_with_wait, serve])
         async with recovering_session(connect, SETTINGS) as keeper:
@@ -88,8 +90,9 @@ async def test_what_the_target_says_about_waiting_counts() -> None:
             assert keeper.recoveries[0].duration == 9
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_the_same_port_logs_in_again_for_a_new_session() -> None:
+async def test_the_same_port_logs_in_again_for_a_new_session(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     logins = []
 
     async def note(target: Script) -> None:
@@ -105,8 +108,9 @@ async def test_the_same_port_logs_in_again_for_a_new_session() -> None:
             assert keeper.recoveries[0].attempts == 2
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_command_that_may_not_be_repeated_is_not() -> None:
+async def test_a_command_that_may_not_be_repeated_is_not(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with trio.open_nursery() as nursery:
         connect = stages(nursery, [die_at_command, serve])
         async with recovering_session(connect, SETTINGS) as keeper:
@@ -115,8 +119,9 @@ async def test_a_command_that_may_not_be_repeated_is_not() -> None:
             assert (await keeper.command(0, TUR, repeatable=False)).good
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_target_error_is_tried_again_and_an_initiator_error_is_not() -> None:
+async def test_a_target_error_is_tried_again_and_an_initiator_error_is_not(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with trio.open_nursery() as nursery:
         connect = stages(nursery, [die_at_command, be_busy, be_gone])
         async with recovering_session(connect, SETTINGS) as keeper:
@@ -125,8 +130,9 @@ async def test_a_target_error_is_tried_again_and_an_initiator_error_is_not() -> 
             assert keeper.recoveries[0].attempts == 2
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_the_policy_ends_it() -> None:
+async def test_the_policy_ends_it(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with trio.open_nursery() as nursery:
         connect = stages(nursery, [die_at_command])
         async with recovering_session(connect, SETTINGS, policy=RecoveryPolicy(deadline=20)) as keeper:
@@ -139,8 +145,9 @@ async def test_the_policy_ends_it() -> None:
                 await keeper.command(0, TUR)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_conduct_may_wait_longer() -> None:
+async def test_a_conduct_may_wait_longer(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     class Slow(Conduct):
         def reconnect_after(self, time2wait: float) -> float:
             return 30

@@ -95,8 +95,9 @@ async def _pinged(nursery: trio.Nursery, session: object, target: Script) -> Pdu
     return await target.receive(Opcode.NOP_OUT)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_window_that_opens_too_late_is_a_timeout() -> None:
+async def test_a_window_that_opens_too_late_is_a_timeout(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with scripted(SETTINGS.changed(command_timeout=5)) as (session, target):
         session.max_cmdsn = session.cmdsn - 1
         with pytest.raises(CommandTimeout, match="window"):
@@ -170,8 +171,9 @@ async def test_with_FastAbort_no_more_data_goes_out_for_what_is_aborted() -> Non
                 await running.wait()
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_command_that_takes_too_long_is_aborted() -> None:
+async def test_a_command_that_takes_too_long_is_aborted(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with scripted(SETTINGS.changed(command_timeout=5)) as (session, target), trio.open_nursery() as nursery:
 
         async def late() -> None:
@@ -185,8 +187,9 @@ async def test_a_command_that_takes_too_long_is_aborted() -> None:
         await target.send(Pdu.build(Opcode.TMF_RESPONSE, F=1, ITT=request["ITT"]))
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_target_that_does_not_answer_the_abort_either_is_left() -> None:
+async def test_a_target_that_does_not_answer_the_abort_either_is_left(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with scripted(SETTINGS.changed(command_timeout=5)) as (session, _):
         with pytest.raises(ConnectionLost, match="ABORT TASK"):
             await session.command(0, TUR)

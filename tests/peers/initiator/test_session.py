@@ -67,8 +67,9 @@ async def test_a_block_that_is_cancelled_closes() -> None:
         assert scope.cancelled_caught
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_target_that_ignores_the_logout_is_left() -> None:
+async def test_a_target_that_ignores_the_logout_is_left(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async def play(target: Script) -> None:
         await target.log_in({})
         await target.receive(Opcode.LOGOUT_REQUEST)
@@ -132,8 +133,11 @@ async def redirect(target: Script) -> None:
         (redirect, Redirected),
     ],
 )
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_login_that_fails_closes(play: Play, error: type[ConnectionLost]) -> None:
+async def test_a_login_that_fails_closes(
+    play: Play,
+    error: type[ConnectionLost],
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(error):
             await log_in(stage(nursery, play), SETTINGS.changed(login_timeout=3))

@@ -166,8 +166,9 @@ def test_a_long_CDB_and_a_bidirectional_read_are_additional_headers() -> None:
 def test_data_in_with_status_is_the_whole_answer() -> None:
     task = read()
     task.on_data_in(data_in(DATA[:2048], 0, 0))
-    assert task.outcome is None
+    early = task.outcome
     task.on_data_in(data_in(DATA[2048:4096], 2048, 1, F=1, S=1))
+    assert early is None
     assert task.outcome is not None
     assert task.outcome.good
     assert task.outcome.data == DATA[:4096]

@@ -183,6 +183,7 @@ async def test_the_segment_that_was_declared_is_taken_and_a_longer_one_ends_it()
         await client.send([ping().with_fields({"DataSegmentLength": 0xFFFFFF})])
         while await client.receive() is not None:
             pass
+        await client.aclose()
         assert "data segment of 16777215 bytes" in await here.until("closed")
 
 
