@@ -18,6 +18,7 @@ __all__ = ["main"]
 
 #: Each subcommand and what it is for; its module is only imported to run it.
 _COMMANDS = {
+    "demo": "See it at work, with nothing to install or to set up.",
     "run": "Put the proxy between an initiator and a target.",
     "target": "Be an iSCSI target, conforming or with the deviations of a real one.",
     "initiator": "Be an iSCSI initiator: discover, look, and write and read with verification.",

@@ -6,80 +6,86 @@ and the verifying workload say; a fault that did not fire, or traffic that was n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from random import Random
+from typing import TypeAlias
 
 import trio
 
+from iscsiproxy.errors import InternalError
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.peers.initiator import commands
+from iscsiproxy.peers.initiator.drive import RecoveringDrive, SessionDrive
 from iscsiproxy.peers.initiator.errors import CommandFailed, ConnectionLost
-from iscsiproxy.peers.initiator.recovery import RecoveringSession
+from iscsiproxy.peers.initiator.recovery import recovering_session
 from iscsiproxy.peers.initiator.session import Session, open_session
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
-from iscsiproxy.peers.initiator.tasks import Outcome
+from iscsiproxy.peers.initiator.tally import WorkloadReport
 from iscsiproxy.peers.initiator.workload import Workload, WorkloadSettings
-from iscsiproxy.peers.scsi.command import Status
 from iscsiproxy.peers.target.conduct import Conduct, with_quirks
+from iscsiproxy.peers.target.quirks import QUIRKS
 from iscsiproxy.peers.target.settings import TargetSettings
 from iscsiproxy.runs.ladder import Rung, ladder
 from iscsiproxy.runs.library import arm
 from iscsiproxy.runs.stage import BLOCK, IQN, Stage, stage
-from iscsiproxy.session.events import Closed, Connected, Delivered, Fired, Received
-from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.session.events import Closed, Connected, Delivered, Event, Fired, FullFeature, Received
+from iscsiproxy.wire.codes import SCSI_STATUS
 
-__all__ = ["Act", "Clean", "Played", "clean", "play"]
+__all__ = ["ACTS", "Act", "Clean", "Played", "Saw", "clean", "play"]
+
+#: Who did what.
+Saw: TypeAlias = tuple[tuple[str, str], ...]
 
 #: How large the LUN is, in blocks.
 _BLOCKS = 32768
 #: How long one act may take before it is given up, in seconds.
-_PATIENCE = 8.0
-#: Both digests, and small segments, so that a write is a burst of several Data-Outs.
+_PATIENCE = 10.0
+#: Small segments and no unsolicited data, so that a write is an R2T and a burst of several Data-Outs.
 _TARGET = TargetSettings(
-    max_recv_data_segment_length=8192, initial_r2t=True, immediate_data=False, time2wait=0, max_outstanding_r2t=1
+    max_recv_data_segment_length=8192, initial_r2t=True, immediate_data=False, max_burst_length=65536, time2wait=0
 )
 _INITIATOR = InitiatorSettings(
     target=IQN, header_digests=("CRC32C",), data_digests=("CRC32C",), time2wait=0, command_timeout=2.0
 )
-_WRITE = 64 * 1024
+#: The write that meets a fault, in blocks.
+_WRITE = 128
+_SHOWN_KEYS = ("HeaderDigest", "DataDigest", "InitialR2T", "MaxBurstLength", "ErrorRecoveryLevel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clean:
-    """What an unarmed proxy did. `untouched` PDUs went on as they came; `latencies` are p50 and p99 in seconds."""
+    """What an unarmed proxy did to a verifying workload: of `pdus` that came in, `untouched` went on as they came."""
 
     keys: tuple[tuple[str, str], ...]
     pdus: int
     untouched: int
-    commands: int
-    bytes: int
-    seconds: float
-    latencies: tuple[float, float]
-    verified: int
-    wrong: int
-    problems: tuple[str, ...]
+    report: WorkloadReport
 
     @property
     def passed(self) -> bool:
         """Whether all went well, and nothing was touched."""
-        return not self.problems and not self.wrong and self.pdus == self.untouched > 0
+        return self.report.passed and self.pdus == self.untouched > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """One fault: the scenario, its parameters, and the I/O that meets it.
+    """One fault: the scenario, the I/O that meets it, and the target's quirks.
 
-    `perform` plays it and gives what the initiator saw, in sentences. `clause` says what is asked of the victim.
+    `perform` plays it and gives what came of it: who, and what they did or were. `asked` says what the standard asks of the
+    victim, and where.
     """
 
     scenario: str
-    params: tuple[tuple[str, str], ...] = ()
-    clause: str
-    perform: Callable[[Stage], AsyncIterator[str]]
-    conduct: Callable[[], Conduct] = Conduct
-    target: str = "a target that keeps to the standard"
+    asked: str
+    perform: Callable[[Stage, int], Awaitable[Saw]]
+    quirks: tuple[str, ...] = ()
+
+    @property
+    def conduct(self) -> Conduct:
+        """How the target behaves."""
+        return with_quirks(QUIRKS[name] for name in self.quirks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,5 +96,191 @@ class Played:
     scenario: Scenario
     fired: Fired | None
     rungs: tuple[Rung, ...]
-    saw: tuple[str, ...]
-    seconds: float
+    saw: Saw
+
+
+async def clean(seed: int) -> Clean:
+    """Read and write through the proxy with nothing armed, and verify every block."""
+    with trio.fail_after(_PATIENCE):
+        async with stage(seed=seed, blocks=_BLOCKS, settings=_TARGET) as here, _session(here) as session:
+            report = await _work(SessionDrive(session), seed, count=400, depth=8)
+    received = [event for event in here.events if isinstance(event, Received)]
+    sent_on = {
+        event.of: event.pdu
+        for event in here.events
+        if isinstance(event, Delivered) and not event.changes and event.start == 0 and event.sent == -1
+    }
+    settled = next((dict(event.keys) for event in here.events if isinstance(event, FullFeature)), {})
+    return Clean(
+        keys=tuple((key, settled[key]) for key in _SHOWN_KEYS if key in settled),
+        pdus=len(received),
+        untouched=sum(sent_on.get(event.n) == event.pdu for event in received),
+        report=report,
+    )
+
+
+async def play(act: Act, seed: int) -> Played:
+    """Play one act."""
+    (scenario,) = arm([act.scenario], {})
+    with trio.fail_after(_PATIENCE):
+        async with stage(
+            seed=seed, blocks=_BLOCKS, scenarios=[scenario], settings=_TARGET, conduct=act.conduct
+        ) as here:
+            saw = await act.perform(here, seed)
+    fired = next((event for event in here.events if isinstance(event, Fired)), None)
+    return Played(act=act, scenario=scenario, fired=fired, rungs=_rungs(here.events, fired), saw=saw)
+
+
+def _rungs(events: Sequence[Event], fired: Fired | None) -> tuple[Rung, ...]:
+    """Draw the task that the fault met, and what became of its connection."""
+    met = next((event for event in events if fired and isinstance(event, Received) and event.n == fired.of), None)
+    if met is None:
+        return ()
+    tag, begin = met.pdu["ITT"], _begin(events, met)
+    left = {event.conn for event in events if isinstance(event, Received) and event.pdu.label == "Logout-Request"}
+    told = [
+        event
+        for event in events
+        # How an orderly session comes and goes is no part of the story.
+        if not (isinstance(event, Closed) and event.conn in left)
+        and not (isinstance(event, Connected) and event.conn == met.conn)
+    ]
+    return ladder(told, lambda event: event.conn == met.conn and event.pdu["ITT"] == tag and event.n >= begin)
+
+
+def _begin(events: Sequence[Event], met: Received) -> int:
+    """Find the first PDU of the task that a PDU belongs to: the tag may have been used before."""
+    return max(
+        (
+            event.n
+            for event in events
+            if isinstance(event, Received)
+            and event.n <= met.n
+            and event.conn == met.conn
+            and event.pdu.label == "SCSI-Command"
+            and event.pdu["ITT"] == met.pdu["ITT"]
+        ),
+        default=met.n,
+    )
+
+
+def _session(here: Stage) -> AbstractAsyncContextManager[Session]:
+    return open_session((here.portal.host, here.portal.port), _INITIATOR)
+
+
+async def _work(drive: SessionDrive | RecoveringDrive, seed: int, *, count: int, depth: int) -> WorkloadReport:
+    settings = WorkloadSettings(
+        lun=0,
+        first=0,
+        blocks=_BLOCKS // 2,
+        block_size=BLOCK,
+        sizes=((8, 6), (32, 3), (_WRITE, 1)),
+        reads=0.5,
+        depth=depth,
+        count=count,
+        run=seed & 0xFFFF,
+    )
+    return await Workload(drive, settings, Random(seed), recoveries=drive.recoveries).run()
+
+
+async def _wake(session: Session) -> None:
+    """Take the unit attention that a new nexus meets."""
+    for _ in range(3):
+        if (await session.command(0, commands.test_unit_ready())).good:
+            return
+    raise InternalError("the logical unit does not become ready")
+
+
+# --- the acts ------------------------------------------------------------------------------------------------------
+
+
+async def _write_and_read_back(here: Stage, seed: int) -> Saw:
+    """Write once, look at the answer, and read what is there."""
+    place, length = _BLOCKS - _WRITE, _WRITE * BLOCK
+    data = Random(seed).randbytes(length)
+    async with _session(here) as session:
+        await _wake(session)
+        try:
+            outcome = await session.command(0, commands.write10(place, _WRITE), data_out=data)
+        except (ConnectionLost, CommandFailed) as error:
+            return (("the write", f"ended without a status: {error}"),)
+        if not outcome.good:
+            sense = f": {outcome.sense}, {outcome.sense.label}" if outcome.sense is not None else ""
+            again = await session.command(0, commands.write10(place, _WRITE), data_out=data)
+            found = await session.command(0, commands.read10(place, _WRITE), read_length=length)
+            healed = again.good and found.data == data
+            return (
+                ("the target", f"answered {_status(outcome.status)}{sense}"),
+                ("the disk", f"has {'all of it' if healed else 'NOT all of it'} once the write is given again"),
+            )
+        found = await session.command(0, commands.read10(place, _WRITE), read_length=length)
+        wrong = [at for at in range(0, length, BLOCK) if found.data[at : at + BLOCK] != data[at : at + BLOCK]]
+        verdict = f"{len(wrong)} of {_WRITE} blocks are not what was written" if wrong else "what was written is there"
+        return (("the target", "answered GOOD"), ("the disk", verdict))
+
+
+async def _read_what_was_written(here: Stage, seed: int) -> Saw:
+    """Write, read the same blocks, and compare bit by bit."""
+    place, length = _BLOCKS - _WRITE, _WRITE * BLOCK
+    data = Random(seed).randbytes(length)
+    async with _session(here) as session:
+        await _wake(session)
+        written = await session.command(0, commands.write10(place, _WRITE), data_out=data)
+        found = await session.command(0, commands.read10(place, _WRITE), read_length=length)
+        once_more = await session.command(0, commands.read10(place, _WRITE), read_length=length)
+    apart = (int.from_bytes(found.data, "big") ^ int.from_bytes(data, "big")).bit_count()
+    return (
+        ("the initiator", f"took the read for {_status(found.status)}: every digest fits"),
+        ("a comparison", f"{apart} bits are wrong" if apart else "finds nothing wrong"),
+        ("read again", "all of it is right" if once_more.data == data else "it is still wrong"),
+    )
+
+
+async def _work_through(here: Stage, seed: int) -> Saw:
+    """Do a workload over a session that comes back."""
+    async with recovering_session((here.portal.host, here.portal.port), _INITIATOR) as keeper:
+        report = await _work(RecoveringDrive(keeper), seed, count=60, depth=4)
+        saw: list[tuple[str, str]] = []
+        for recovery in keeper.recoveries:
+            saw.append(("the target", str(recovery.reason).removeprefix("the target ")))
+            back = f"; I/O went on after {recovery.duration * 1000:.0f} ms" if recovery.duration is not None else ""
+            saw.append(("the initiator", f"logged in again{back}"))
+    return (*saw, ("the disk", _verified(report)))
+
+
+def _verified(report: WorkloadReport) -> str:
+    if report.mismatch_count:
+        first = f": {report.mismatches[0]}" if report.mismatches else ""
+        return f"{report.mismatch_count} blocks were not what they have to be{first}"
+    trouble = f", but: {report.errors or report.lost}" if not report.passed else ""
+    return f"all {report.blocks_verified} blocks that were read are what was written{trouble}"
+
+
+def _status(status: int) -> str:
+    return SCSI_STATUS.text(status).replace("_", " ")
+
+
+#: The acts, in their order.
+ACTS: tuple[Act, ...] = (
+    Act(
+        scenario="data_out_lost",
+        asked="A target must not say GOOD for data it never got (RFC 7143 7.8, 7.9).",
+        perform=_write_and_read_back,
+    ),
+    Act(
+        scenario="data_out_lost",
+        asked="The same fault, a careless target: it behaves as tgt 1.0.85 was seen to (--quirk tgt-holes).",
+        perform=_write_and_read_back,
+        quirks=("tgt-holes",),
+    ),
+    Act(
+        scenario="header_digest_corrupt",
+        asked="A header that its digest belies is not to be believed, not even its length (RFC 7143 7.8).",
+        perform=_work_through,
+    ),
+    Act(
+        scenario="payload_corrupt_valid_digest",
+        asked="Digests protect the wire, not what is behind it (RFC 7143 13.1): only a comparison can tell.",
+        perform=_read_what_was_written,
+    ),
+)

@@ -3,6 +3,9 @@ from __future__ import annotations
 import io
 import json
 import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +18,7 @@ from iscsiproxy.peers.initiator.pattern import Stamp
 from iscsiproxy.peers.initiator.plan import Kind
 from iscsiproxy.peers.initiator.quirks import PERSONALITIES, QUIRKS
 from iscsiproxy.peers.initiator.tally import Progress, Tally, WorkloadReport
-from tests.cli.program import program
+from tests.cli.program import PROGRAM, program
 
 __all__: list[str] = []
 
@@ -76,6 +79,62 @@ def test_without_a_subcommand_there_is_help() -> None:
     assert done.returncode == 2
     for name in ("discover", "info", "io", "nop", "text"):
         assert f"\n  {name} " in done.stdout
+
+
+# --- with an embedded target ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _target(*args: str) -> Iterator[tuple[str, str]]:
+    """Run an embedded target until the end of the block; gives its portal and name."""
+    with subprocess.Popen((*PROGRAM, "target", "--json", *args), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            yield ready["listen"][0], ready["iqn"]
+        finally:
+            process.kill()
+
+
+def _last(*args: str, status: int = 0) -> Any:
+    done = program("initiator", *args, "--json")
+    assert done.returncode == status, done
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_looks_around_on_an_embedded_target() -> None:
+    with _target("--lun", "5=8M") as (portal, name):
+        assert [target["name"] for target in _last("discover", portal)["targets"]] == [name]
+        facts = _last("info", portal, "--header-digest", "crc32c", "-k", "MaxBurstLength=8192")
+        assert (facts["target"], facts["parameters"]["max_burst_length"]) == (name, 8192)
+        assert facts["parameters"]["header_digest"] is True
+        assert [(unit["lun"], unit["capacity"]["blocks"]) for unit in facts["units"]] == [(5, 16384)]
+        assert _last("nop", portal)["same"] is True
+        assert ["TargetName", name] in _last("text", portal, "SendTargets=All")["pairs"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--depth", "1"),
+        ("--depth", "32", "--data-digest", "crc32c", "--flush", "10"),
+        ("--depth", "32", "--overlap", "-k", "InitialR2T=Yes", "-k", "ImmediateData=No"),
+        ("--depth", "32", "--overlap", "--attribute", "simple", "--recover"),
+    ],
+)
+def test_an_embedded_target_passes(options: tuple[str, ...]) -> None:
+    with _target("--lun", "8M") as (portal, _):
+        report = _last("io", portal, "--scratch", "--count", "200", "--seed", "4", *options)
+    assert report["passed"], report
+    assert report["read_back"] > 1000
+    assert report["reads"]["commands"] + report["writes"]["commands"] + report["flushes"]["commands"] == 200
+
+
+def test_a_unit_that_cannot_be_written_is_exit_code_3() -> None:
+    with _target("--lun", "8M", "--read-only") as (portal, _):
+        report = _last("io", portal, "--scratch", "--count", "5", "--read-percent", "0", status=3)
+    assert sum(report["errors"].values()) == 5
+    assert all("7/27" in error for error in report["errors"])
 
 
 # --- what is printed -------------------------------------------------------------------------------------------------

@@ -311,21 +311,9 @@ class SessionCore:
             self._on_answer(pdu)
         elif pdu["TTT"] != NO_TAG:
             self.events.add(pdu)
-            self.connection.put(
-                Outgoing(
-                    (
-                        Pdu.build(
-                            Opcode.NOP_OUT,
-                            I=1,
-                            F=1,
-                            LUN=self._conduct.ping_lun(pdu["LUN"]),
-                            ITT=NO_TAG,
-                            TTT=pdu["TTT"],
-                            CmdSN=self.cmdsn,
-                        ),
-                    )
-                )
-            )
+            lun = self._conduct.ping_lun(pdu["LUN"])
+            reply = Pdu.build(Opcode.NOP_OUT, I=1, F=1, LUN=lun, ITT=NO_TAG, TTT=pdu["TTT"], CmdSN=self.cmdsn)
+            self.connection.put(Outgoing((reply,)))
 
     # --- what the target says by itself ---------------------------------------------------------------------------
 

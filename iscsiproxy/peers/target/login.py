@@ -23,7 +23,6 @@ from iscsiproxy.peers.keys import (
     NOT_UNDERSTOOD,
     REJECT,
     REPEATABLE,
-    Key,
     Kind,
     Use,
     declared_number,

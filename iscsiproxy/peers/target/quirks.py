@@ -1,6 +1,6 @@
 """Known deviations of real targets, one small class each: its name is what `--quirk` takes.
 
-W01 to W19 are the rows of Microsoft's implementation notes for the iSCSI Target Server of Windows Server 2012, which
+`tgt-…` was seen on the wire of tgt 1.0.85. W01 to W19 are the rows of Microsoft's implementation notes for the iSCSI Target Server of Windows Server 2012, which
 say where it departs from RFC 3720; the sections here are those of RFC 7143. All of them together are the personality
 `windows-server-2012`. The first line of a class says what the target does, `clause` what it should have heeded.
 """
@@ -23,7 +23,12 @@ _SEGMENT = "MaxRecvDataSegmentLength"
 class Quirk(Conduct):
     """A conduct that departs from the standard at one clause."""
 
+    name: ClassVar[str]
     clause: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        """Name a quirk after its class, unless it has a name."""
+        cls.name = cls.__dict__.get("name", cls.__name__)
 
     @classmethod
     def summary(cls) -> str:
@@ -219,15 +224,25 @@ class W19(Quirk):
         return not continued and super().answers_unknown_key(key, continued=continued)
 
 
+class TgtHoles(Quirk):
+    """Answer GOOD to a write of which a Data-Out never came."""
+
+    name = "tgt-holes"
+    clause = "RFC 7143 7.9"
+
+    def broken_sequence(self) -> SenseCode | None:
+        return None
+
+
 _WINDOWS = (
     *(W01, W02, W03, W04, W05, W06, W07, W08, W09, W10),
     *(W11, W12, W13, W14, W15, W16, W17, W18, W19),
 )
 
 #: Every quirk by its name.
-QUIRKS: Mapping[str, type[Quirk]] = {quirk.__name__: quirk for quirk in _WINDOWS}
+QUIRKS: Mapping[str, type[Quirk]] = {quirk.name: quirk for quirk in (*_WINDOWS, TgtHoles)}
 
 #: Whole targets: the names of their quirks.
 PERSONALITIES: Mapping[str, tuple[str, ...]] = {
-    "windows-server-2012": tuple(quirk.__name__ for quirk in _WINDOWS),
+    "windows-server-2012": tuple(quirk.name for quirk in _WINDOWS),
 }

@@ -1,0 +1,251 @@
+"""`iscsiproxy demo`: see it at work, with nothing to install and nothing to set up."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from iscsiproxy.runs.demo import Clean, Played
+    from iscsiproxy.runs.ladder import Rung
+
+__all__ = ["command"]
+
+#: Where the lanes of a ladder are, in columns.
+_HEAD = "   initiator   proxy    target"
+_LANES = 30
+#: How many rungs of one kind in a row are shown before they are folded.
+_FOLD = 2
+#: What a rung says less of: the ladder is about one task of one connection.
+_SAID = ("ITT=", "TTT=", "LUN=", "CmdSN=", "StatSN=", "ISID=")
+_MILLI = 1000.0
+
+
+@click.command(name="demo")
+@click.option("--seed", type=int, help="Repeat a demonstration's random choices.  [default: a fresh one, printed]")
+@click.option("--json", "as_json", is_flag=True, help="Print what happened as JSON lines.")
+def command(seed: int | None, as_json: bool) -> None:
+    """See clean traffic and three faults between an initiator and a target of our own, all on loopback.
+
+    Everything shown happens while you watch. Ends with 0 if all of it was as it should be, with 1 if not.
+    """
+    import trio
+
+    seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
+    show: _Json | _Show = _Json() if as_json else _Show()
+    try:
+        fine = trio.run(_perform, seed, show)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if fine else 1)
+
+
+async def _perform(seed: int, show: _Json | _Show) -> bool:
+    from iscsiproxy.runs.demo import ACTS, clean, play
+
+    show.begin(seed)
+    before = await clean(seed)
+    show.clean(before)
+    fine = before.passed
+    names = list(dict.fromkeys(act.scenario for act in ACTS))
+    for act in ACTS:
+        played = await play(act, seed)
+        show.act(names.index(act.scenario) + 1, len(names), played)
+        fine = fine and played.fired is not None
+    show.end(fine)
+    return fine
+
+
+class _Json:
+    """One object a line, for programs."""
+
+    def begin(self, seed: int) -> None:
+        self._print({"event": "demo", "seed": seed})
+
+    def clean(self, found: Clean) -> None:
+        import msgspec
+
+        facts = {"keys": dict(found.keys), "pdus": found.pdus, "untouched": found.untouched, "passed": found.passed}
+        self._print({"event": "clean", **facts, "report": msgspec.to_builtins(found.report)})
+
+    def act(self, number: int, count: int, played: Played) -> None:
+        fired = played.fired
+        self._print(
+            {
+                "event": "act",
+                "scenario": played.scenario.name,
+                "quirks": list(played.act.quirks),
+                "fired": None if fired is None else {"act": fired.act, "pdu": fired.label, "text": fired.text},
+                "saw": [list(one) for one in played.saw],
+            }
+        )
+
+    def end(self, fine: bool) -> None:
+        self._print({"event": "end", "fine": fine})
+
+    def _print(self, facts: dict[str, Any]) -> None:
+        import json
+
+        click.echo(json.dumps(facts, ensure_ascii=False))
+
+
+class _Show:
+    """For people: colour where there is any, and nothing that only colour says."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console: Console = Console(highlight=False)
+
+    def begin(self, seed: int) -> None:
+        from rich.panel import Panel
+
+        self._console.print(
+            Panel(
+                "[bold]initiator[/]  ◀──────▶  [bold yellow]iscsiproxy[/]  ◀──────▶  [bold]target[/]\n"
+                "[dim]both ends are our own, the wire between them is real: TCP on loopback, both digests on[/]",
+                title="[bold]iscsiproxy demo[/]",
+                subtitle=f"[dim]seed {seed}[/]",
+                width=min(self._console.width, 96),
+            )
+        )
+
+    def clean(self, found: Clean) -> None:
+        report = found.report
+        moved = report.reads.bytes + report.writes.bytes
+        read, write = report.reads.latency, report.writes.latency
+        self._title("Clean traffic", "nothing is armed")
+        self._facts(
+            ("negotiated", ", ".join(f"{key}={value}" for key, value in found.keys)),
+            ("I/O", f"{report.commands} commands, {moved / 1e6:.1f} MB in {report.seconds:.2f} s, 8 at a time"),
+            (
+                "latency",
+                f"reads p50 {_ms(read.p50)} p99 {_ms(read.p99)}, writes p50 {_ms(write.p50)} p99 {_ms(write.p99)}",
+            ),
+            ("the wire", f"{found.pdus} PDUs came in, {found.untouched} of them went on byte for byte"),
+            ("the disk", f"{report.blocks_verified} blocks compared, {report.mismatch_count} wrong"),
+        )
+        self._verdict(found.passed, "clean", "not clean: what follows proves little")
+
+    def act(self, number: int, count: int, played: Played) -> None:
+        from rich.padding import Padding
+
+        scenario, fired = played.scenario, played.fired
+        again = ", again" if played.act.quirks else ""
+        self._title(f"Fault {number} of {count}{again}", f"{scenario.name}: {scenario.title}")
+        self._console.print(Padding(_plain(played.act.asked, "italic"), (0, 2, 1, 2)))
+        if fired is None:
+            self._verdict(False, "", "the fault never met its PDU: nothing was shown")
+            return
+        self._ladder(played.rungs)
+        done = "; ".join(map(str, fired.changes)) or fired.text
+        self._console.print()
+        self._facts(("the fault", f"{fired.act}: {done}"), *played.saw)
+
+    def end(self, fine: bool) -> None:
+        from rich.padding import Padding
+
+        self._title("Now you", "")
+        for line, what in (
+            ("iscsiproxy faults", "what else it can break; `faults show NAME` explains the clause in plain words"),
+            ("iscsiproxy run --listen :3261 --target HOST:3260 --faults NAME", "between your own initiator and target"),
+            ("iscsiproxy target --quirk W12", "a target that gets one thing wrong, for an initiator of yours"),
+            ("iscsiproxy initiator io URL --scratch", "a load that verifies every block, for a target of yours"),
+        ):
+            self._console.print(f"  [bold]$ {line}[/]")
+            self._console.print(Padding(_plain(what, "dim"), (0, 2, 0, 6)))
+
+    # --- its parts ------------------------------------------------------------------------------------------------
+
+    def _title(self, head: str, text: str) -> None:
+        self._console.print()
+        self._console.rule(characters="─", style="dim")
+        self._console.print(f" [bold]{head}[/]  {text}")
+
+    def _facts(self, *rows: tuple[str, str]) -> None:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2), pad_edge=True)
+        table.add_column(style="dim", no_wrap=True, min_width=13)
+        table.add_column(ratio=1)
+        last = ""
+        for name, text in rows:
+            table.add_row("" if name == last else name, _plain(text))
+            last = name
+        self._console.print(table)
+
+    def _verdict(self, good: bool, yes: str, no: str) -> None:
+        self._console.print(f"  [bold green]✓ {yes}[/]" if good else f"  [bold red]✗ {no}[/]")
+
+    def _ladder(self, rungs: Sequence[Rung]) -> None:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 1))
+        table.add_column(no_wrap=True, width=_LANES)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_row(f"[dim]{_HEAD}[/]", "")
+        for lanes, text, style in _folded(rungs):
+            table.add_row(_plain(lanes, style), _plain(text, style))
+        self._console.print(table)
+
+
+def _ms(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * _MILLI:.1f} ms"
+
+
+def _plain(text: str, style: str = "") -> Any:
+    """Keep brackets in what peers said from being taken for markup."""
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def _folded(rungs: Sequence[Rung]) -> list[tuple[str, str, str]]:
+    """Draw the rungs; of a row of like ones only the first and the last are shown."""
+    drawn: list[tuple[str, str, str]] = []
+    for _, group in groupby(rungs, key=lambda rung: (rung.sender, rung.pdu and rung.pdu.label, rung.arrival)):
+        alike = list(group)
+        if len(alike) <= _FOLD + 2:
+            drawn += map(_drawn, alike)
+        else:
+            drawn += map(_drawn, alike[:_FOLD])
+            drawn.append(("        │        │         │", f"… {len(alike) - _FOLD - 1} more", "dim"))
+            drawn.append(_drawn(alike[-1]))
+    return drawn
+
+
+def _drawn(rung: Rung) -> tuple[str, str, str]:
+    from iscsiproxy.wire.opcodes import End
+
+    right = rung.sender is End.INITIATOR
+    if rung.pdu is None:
+        lanes = "        ├─ ─ ─ ─ ●─ ─ ─ ─ ▶│" if right else "        │◀ ─ ─ ─ ●─ ─ ─ ─ ─┤"
+        return lanes, f"the {rung.sender} {rung.text}", "bold"
+    text = _short(rung)
+    match rung.arrival:
+        case "never":
+            lanes = "        ├───────▶✗         │" if right else "        │        ✗◀────────┤"
+            return lanes, f"{text}  never arrives", "bold yellow"
+        case "changed":
+            lanes = "        ├───────▶≠────────▶│" if right else "        │◀───────≠◀────────┤"
+            return lanes, f"{text}  changed", "bold yellow"
+        case "repeated":
+            lanes = "        ├───────▶═════════▶│" if right else "        │◀═══════◀─────────┤"
+            return lanes, f"{text}  twice", "bold yellow"
+        case _:
+            lanes = "        ├────────●────────▶│" if right else "        │◀───────●─────────┤"
+            return lanes, text, ""
+
+
+def _short(rung: Rung) -> str:
+    from iscsiproxy.wire.describe import summary
+
+    assert rung.pdu is not None
+    return " ".join(word for word in summary(rung.pdu).split() if not word.startswith(_SAID))
