@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 #: Where the lanes of a ladder are, in columns.
-_HEAD = "   initiator   proxy    target"
-_LANES = 30
+_HEAD = "initiator proxy target"
 #: How many rungs of one kind in a row are shown before they are folded.
 _FOLD = 2
 #: What a rung says less of: the ladder is about one task of one connection.
-_SAID = ("ITT=", "TTT=", "LUN=", "CmdSN=", "StatSN=", "ISID=")
+_SAID = ("ITT=", "TTT=", "LUN=", "CmdSN=", "StatSN=", "ISID=", "ResidualCount=")
 _MILLI = 1000.0
 
 
@@ -103,16 +102,17 @@ class _Show:
         from rich.console import Console
 
         self._console: Console = Console(highlight=False)
+        self._seed = 0
 
     def begin(self, seed: int) -> None:
         from rich.panel import Panel
 
+        self._seed = seed
         self._console.print(
             Panel(
                 "[bold]initiator[/]  ◀──────▶  [bold yellow]iscsiproxy[/]  ◀──────▶  [bold]target[/]\n"
-                "[dim]both ends are our own, the wire between them is real: TCP on loopback, both digests on[/]",
+                "[dim]both ends are our own, the wire is real: TCP on loopback, both digests on[/]",
                 title="[bold]iscsiproxy demo[/]",
-                subtitle=f"[dim]seed {seed}[/]",
                 width=min(self._console.width, 96),
             )
         )
@@ -121,7 +121,7 @@ class _Show:
         report = found.report
         moved = report.reads.bytes + report.writes.bytes
         read, write = report.reads.latency, report.writes.latency
-        self._title("Clean traffic", "nothing is armed")
+        self._title("Clean traffic", f"nothing is armed; seed {self._seed}")
         self._facts(
             ("negotiated", ", ".join(f"{key}={value}" for key, value in found.keys)),
             ("I/O", f"{report.commands} commands, {moved / 1e6:.1f} MB in {report.seconds:.2f} s, 8 at a time"),
@@ -185,15 +185,12 @@ class _Show:
         self._console.print(f"  [bold green]✓ {yes}[/]" if good else f"  [bold red]✗ {no}[/]")
 
     def _ladder(self, rungs: Sequence[Rung]) -> None:
-        from rich.table import Table
-
-        table = Table.grid(padding=(0, 1))
-        table.add_column(no_wrap=True, width=_LANES)
-        table.add_column(no_wrap=True, overflow="ellipsis")
-        table.add_row(f"[dim]{_HEAD}[/]", "")
+        self._line(_HEAD, "dim")
         for lanes, text, style in _folded(rungs):
-            table.add_row(_plain(lanes, style), _plain(text, style))
-        self._console.print(table)
+            self._line(f"{lanes}  {text}", style)
+
+    def _line(self, text: str, style: str) -> None:
+        self._console.print(_plain(text, style), no_wrap=True, overflow="ellipsis", crop=True)
 
 
 def _ms(seconds: float | None) -> str:
@@ -216,7 +213,7 @@ def _folded(rungs: Sequence[Rung]) -> list[tuple[str, str, str]]:
             drawn += map(_drawn, alike)
         else:
             drawn += map(_drawn, alike[:_FOLD])
-            drawn.append(("        │        │         │", f"… {len(alike) - _FOLD - 1} more", "dim"))
+            drawn.append(("   │      │       │", f"… {len(alike) - _FOLD - 1} more", "dim"))
             drawn.append(_drawn(alike[-1]))
     return drawn
 
@@ -226,22 +223,18 @@ def _drawn(rung: Rung) -> tuple[str, str, str]:
 
     right = rung.sender is End.INITIATOR
     if rung.pdu is None:
-        lanes = "        ├─ ─ ─ ─ ●─ ─ ─ ─ ▶│" if right else "        │◀ ─ ─ ─ ●─ ─ ─ ─ ─┤"
+        lanes = "   ├─ ─ ─ ● ─ ─ ─▶│" if right else "   │◀─ ─ ─● ─ ─ ─ ┤"
         return lanes, f"the {rung.sender} {rung.text}", "bold"
     text = _short(rung)
     match rung.arrival:
         case "never":
-            lanes = "        ├───────▶✗         │" if right else "        │        ✗◀────────┤"
-            return lanes, f"{text}  never arrives", "bold yellow"
+            return "   ├─────▶✗       │" if right else "   │      ✗◀──────┤", f"LOST     {text}", "bold yellow"
         case "changed":
-            lanes = "        ├───────▶≠────────▶│" if right else "        │◀───────≠◀────────┤"
-            return lanes, f"{text}  changed", "bold yellow"
+            return "   ├─────▶≠──────▶│" if right else "   │◀─────≠◀──────┤", f"CHANGED  {text}", "bold yellow"
         case "repeated":
-            lanes = "        ├───────▶═════════▶│" if right else "        │◀═══════◀─────────┤"
-            return lanes, f"{text}  twice", "bold yellow"
+            return "   ├─────▶════════▶│" if right else "   │◀════════◀─────┤", f"TWICE    {text}", "bold yellow"
         case _:
-            lanes = "        ├────────●────────▶│" if right else "        │◀───────●─────────┤"
-            return lanes, text, ""
+            return "   ├──────●──────▶│" if right else "   │◀─────●───────┤", text, ""
 
 
 def _short(rung: Rung) -> str:

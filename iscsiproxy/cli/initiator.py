@@ -20,14 +20,14 @@ from iscsiproxy.cli.trace import TracedStream
 from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.peers.initiator import commands
 from iscsiproxy.peers.initiator.commands import Capacity
-from iscsiproxy.peers.initiator.contents import Ordering
-from iscsiproxy.peers.initiator.drive import RecoveringDrive, SessionDrive
 from iscsiproxy.peers.initiator.quirks import PERSONALITIES, QUIRKS
 from iscsiproxy.peers.initiator.recovery import RecoveringSession, recovering_session
 from iscsiproxy.peers.initiator.session import Connector, Session, discover, open_session
-from iscsiproxy.peers.initiator.tally import KindReport, Progress, WorkloadReport
 from iscsiproxy.peers.initiator.tasks import Outcome
-from iscsiproxy.peers.initiator.workload import Workload, WorkloadSettings
+from iscsiproxy.peers.workload.contents import Ordering
+from iscsiproxy.peers.workload.drive import RecoveringDrive, SessionDrive
+from iscsiproxy.peers.workload.load import Workload, WorkloadSettings
+from iscsiproxy.peers.workload.tally import KindReport, Progress, WorkloadReport
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu

@@ -15,11 +15,11 @@ import click
 from iscsiproxy.errors import UsageError
 from iscsiproxy.peers.initiator.commands import Capacity
 from iscsiproxy.peers.initiator.conduct import Conduct, with_quirks
-from iscsiproxy.peers.initiator.contents import Ordering
 from iscsiproxy.peers.initiator.quirks import PERSONALITIES, QUIRKS
 from iscsiproxy.peers.initiator.settings import DEFAULT_INITIATOR, Account, InitiatorSettings, random_isid
 from iscsiproxy.peers.initiator.url import parse_url
-from iscsiproxy.peers.initiator.workload import WorkloadSettings
+from iscsiproxy.peers.workload.contents import Ordering
+from iscsiproxy.peers.workload.load import WorkloadSettings
 
 __all__ = ["PeerOptions", "io_settings", "peer_options", "read_peer_options"]
 

@@ -283,8 +283,9 @@ def _quirks(names: Sequence[str], personalities: Sequence[str]) -> tuple[str, ..
 
 
 def _list_quirks() -> None:
+    width = max(map(len, QUIRKS))
     for name, quirk in QUIRKS.items():
-        click.echo(f"{name:8}{quirk.summary()} ({quirk.clause})")
+        click.echo(f"{name:{width}}  {quirk.summary()} ({quirk.clause})")
     for name, quirks in PERSONALITIES.items():
         click.echo(f"{name}: {' '.join(quirks)}")
 

@@ -17,16 +17,16 @@ import trio
 from iscsiproxy.errors import InternalError
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.peers.initiator import commands
-from iscsiproxy.peers.initiator.drive import RecoveringDrive, SessionDrive
 from iscsiproxy.peers.initiator.errors import CommandFailed, ConnectionLost
 from iscsiproxy.peers.initiator.recovery import recovering_session
 from iscsiproxy.peers.initiator.session import Session, open_session
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
-from iscsiproxy.peers.initiator.tally import WorkloadReport
-from iscsiproxy.peers.initiator.workload import Workload, WorkloadSettings
 from iscsiproxy.peers.target.conduct import Conduct, with_quirks
 from iscsiproxy.peers.target.quirks import QUIRKS
 from iscsiproxy.peers.target.settings import TargetSettings
+from iscsiproxy.peers.workload.drive import RecoveringDrive, SessionDrive
+from iscsiproxy.peers.workload.load import Workload, WorkloadSettings
+from iscsiproxy.peers.workload.tally import WorkloadReport
 from iscsiproxy.runs.ladder import Rung, ladder
 from iscsiproxy.runs.library import arm
 from iscsiproxy.runs.stage import BLOCK, IQN, Stage, stage
@@ -73,8 +73,8 @@ class Clean:
 class Act:
     """One fault: the scenario, the I/O that meets it, and the target's quirks.
 
-    `perform` plays it and gives what came of it: who, and what they did or were. `asked` says what the standard asks of the
-    victim, and where.
+    `perform` plays it and gives what came of it: who, and what they did or were. `asked` says what the standard asks
+    of the victim, and where.
     """
 
     scenario: str
@@ -225,7 +225,7 @@ async def _read_what_was_written(here: Stage, seed: int) -> Saw:
     data = Random(seed).randbytes(length)
     async with _session(here) as session:
         await _wake(session)
-        written = await session.command(0, commands.write10(place, _WRITE), data_out=data)
+        await session.command(0, commands.write10(place, _WRITE), data_out=data)
         found = await session.command(0, commands.read10(place, _WRITE), read_length=length)
         once_more = await session.command(0, commands.read10(place, _WRITE), read_length=length)
     apart = (int.from_bytes(found.data, "big") ^ int.from_bytes(data, "big")).bit_count()

@@ -13,11 +13,11 @@ import pytest
 
 from iscsiproxy.cli import initiator
 from iscsiproxy.cli.screen import Screen
-from iscsiproxy.peers.initiator.mismatch import Mismatch, MismatchKind
-from iscsiproxy.peers.initiator.pattern import Stamp
-from iscsiproxy.peers.initiator.plan import Kind
 from iscsiproxy.peers.initiator.quirks import PERSONALITIES, QUIRKS
-from iscsiproxy.peers.initiator.tally import Progress, Tally, WorkloadReport
+from iscsiproxy.peers.workload.mismatch import Mismatch, MismatchKind
+from iscsiproxy.peers.workload.pattern import Stamp
+from iscsiproxy.peers.workload.plan import Kind
+from iscsiproxy.peers.workload.tally import Progress, Tally, WorkloadReport
 from tests.cli.program import PROGRAM, program
 
 __all__: list[str] = []

@@ -8,10 +8,10 @@ from iscsiproxy.cli.initiator_options import io_settings, read_peer_options
 from iscsiproxy.errors import UsageError
 from iscsiproxy.peers.initiator.commands import Capacity
 from iscsiproxy.peers.initiator.conduct import Conduct
-from iscsiproxy.peers.initiator.contents import Ordering
 from iscsiproxy.peers.initiator.quirks import PERSONALITIES, QUIRKS
 from iscsiproxy.peers.initiator.settings import DEFAULT_INITIATOR, Account
-from iscsiproxy.peers.initiator.workload import WorkloadSettings
+from iscsiproxy.peers.workload.contents import Ordering
+from iscsiproxy.peers.workload.load import WorkloadSettings
 
 __all__: list[str] = []
 

@@ -218,6 +218,7 @@ SAMPLES = {
     "c_bit_text_request": [text_request(2, 10, {"SendTargets": "All"})],
     "cmdsn_duplicate_write": [write(2, 10, b"abcd"), write(3, 11, b"efgh"), write(4, 12)],
     "data_digest_corrupt": [write(2, 10), write(3, 11, bytes(32)), data_out(3, 0)],
+    "data_digest_corrupt_read": [read(2, 10), data_in(2, 0, b"x" * 36), data_in(2, 1), data_in(2, 2)],
     "data_out_lost": [write(2, 10), *(data_out(2, sn) for sn in range(4))],
     "header_digest_corrupt": [read(itt, 8 + itt) for itt in range(2, 12)],
     "payload_corrupt_valid_digest": [read(2, 10), data_in(2, 0, b"x" * 16), data_in(2, 1), data_in(2, 2)],
@@ -278,6 +279,16 @@ def test_exactly_one_bit_of_the_digest_is_wrong(name: str) -> None:
     else:
         assert index == 7  # the eighth
         assert other.with_parts(header_digest=one.header_digest) == one
+
+
+def test_the_read_data_is_whole_under_a_wrong_digest() -> None:
+    talk, said = played("data_digest_corrupt_read")
+    came = [one.pdu for one in talk.sent(End.INITIATOR)][1:]
+    assert came[0] == said[1]  # too short for blocks of a disk
+    assert came[2] == said[3]
+    assert came[1].with_parts(data_digest=said[2].data_digest) == said[2]
+    assert different(came[1].data_digest, said[2].data_digest) == 1
+    assert not came[1].data_digest_ok()
 
 
 def test_the_payload_is_corrupt_under_a_right_digest() -> None:

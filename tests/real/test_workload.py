@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import trio
 
-from iscsiproxy.peers.initiator.contents import Ordering
-from iscsiproxy.peers.initiator.drive import RecoveringDrive, SessionDrive
-from iscsiproxy.peers.initiator.mismatch import MismatchKind
 from iscsiproxy.peers.initiator.recovery import recovering_session
 from iscsiproxy.peers.initiator.session import open_session
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
-from iscsiproxy.peers.initiator.tally import WorkloadReport
-from iscsiproxy.peers.initiator.workload import Workload, WorkloadSettings
+from iscsiproxy.peers.workload.contents import Ordering
+from iscsiproxy.peers.workload.drive import RecoveringDrive, SessionDrive
+from iscsiproxy.peers.workload.load import Workload, WorkloadSettings
+from iscsiproxy.peers.workload.mismatch import MismatchKind
+from iscsiproxy.peers.workload.tally import WorkloadReport
 from tests.real.address import Address, Chap
 from tests.real.process import Finished, run
 from tests.real.proxied import running_proxy

@@ -1,7 +1,7 @@
-"""The embedded initiator: sessions with any target, a workload that verifies, and raw access to the wire.
+"""The embedded initiator: sessions with any target, and raw access to the wire.
 
-`session.open_session` logs in and gives commands, task management, Text and NOP; `recovery` brings a lost session back;
-`workload` writes patterns, reads them back and compares. `quirks` are the known ways of other initiators.
+`session.open_session` logs in and gives commands, task management, Text and NOP; `recovery` brings a lost session back.
+`quirks` are the known ways of other initiators.
 """
 
 from __future__ import annotations

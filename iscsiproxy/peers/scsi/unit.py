@@ -111,12 +111,12 @@ class LogicalUnit:
         try:
             handler = self._admit(command)
             wanted = handler.wants(self, command.nexus, command.cdb)
-            if handler.exact and command.offered not in (None, wanted):
-                raise CheckCondition(*_INVALID_FIELD)
         except CheckCondition as failure:
             return self.failed(failure)
         except ReservationConflict:
             return Result(status=Status.RESERVATION_CONFLICT)
+        if handler.exact and command.offered not in (None, wanted):
+            return self.failed(CheckCondition(*_INVALID_FIELD))
         self.tasks.want(command, wanted)
         return Want(wanted)
 

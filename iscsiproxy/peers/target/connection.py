@@ -54,8 +54,6 @@ _NO_DATA = frozenset({Opcode.TMF_REQUEST, Opcode.LOGOUT_REQUEST, Opcode.SNACK})
 _MOST_WAITING = 1 << 20
 #: What a queued answer costs us beside its data, in bytes, or a little more.
 _PDU_COST = 1 << 10
-#: What a PDU that waits costs beside its bytes.
-_PDU_COST = 512
 #: How many immediate commands may be under way at once (RFC 7143 4.2.2.1)
 _MOST_IMMEDIATE = 64
 #: How many ended commands are remembered whose Data-Out may still be on its way.
@@ -140,7 +138,7 @@ class Connection:
     def put(self, pdus: Iterable[Pdu], *, cost: int = 0) -> None:
         """Queue PDUs without sequence numbers; `cost` is how many bytes wait in them where they are not made yet."""
         if isinstance(pdus, Sequence):
-            cost += sum(len(pdu) + _PDU_COST for pdu in pdus)
+            cost += sum(map(len, pdus))
         cost += _PDU_COST
         self._out.append((iter(pdus), cost))
         self._waiting += cost

@@ -23,7 +23,7 @@ __all__ = ["Node"]
 _NOT_FOUND, _TOO_MANY_CONNECTIONS, _NO_SESSION, _OUT_OF_RESOURCES = 0x0203, 0x0206, 0x020A, 0x0302
 #: How many sessions there may be at once.
 _MOST_SESSIONS = 1024
-#: Some commands cleared by iSCSI protocol event (RFC 7143 11.14.5)
+#: Some commands cleared by iSCSI protocol event, on each logical unit that had any (RFC 7143 11.14.5)
 _CLEARED_BY_EVENT = SenseCode(0x6, 0x47, 0x7F)
 _MAX_TSIH = 0xFFFF
 
@@ -121,11 +121,11 @@ class Node:
         if old is not None:
             old.session = None
             old.drop("connection reinstatement")
-        ended = session.terminate() + session.ended_with_connection
-        session.ended_with_connection = 0
-        device = session.device
-        if device is not None and ended:
-            device.attend(session.identity.nexus, _CLEARED_BY_EVENT)
+        session.terminate()
+        bereft, session.bereft = session.bereft, set()
+        for lun in bereft:
+            if session.device is not None and (unit := session.device.units.get(lun)) is not None:
+                unit.attentions.post(session.identity.nexus, _CLEARED_BY_EVENT)
         new = login.parameters
         # What is negotiated for a connection is negotiated anew, what is the session's stays (RFC 7143 13).
         session.parameters = replace(
@@ -142,7 +142,7 @@ class Node:
         if session.connection is not connection:
             return
         session.connection = None
-        session.ended_with_connection += session.terminate()
+        session.terminate()
         if final or session.discovery or not session.parameters.time2retain:
             self.expire(session)
         else:

@@ -1,8 +1,9 @@
 """Known deviations of real targets, one small class each: its name is what `--quirk` takes.
 
-`tgt-…` was seen on the wire of tgt 1.0.85. W01 to W19 are the rows of Microsoft's implementation notes for the iSCSI Target Server of Windows Server 2012, which
+W01 to W19 are the rows of Microsoft's implementation notes for the iSCSI Target Server of Windows Server 2012, which
 say where it departs from RFC 3720; the sections here are those of RFC 7143. All of them together are the personality
-`windows-server-2012`. The first line of a class says what the target does, `clause` what it should have heeded.
+`windows-server-2012`. `tgt-holes` was seen on the wire of tgt 1.0.85. The first line of a class says what the target
+does, `clause` what it should have heeded.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from iscsiproxy.peers.parameters import Parameters
 from iscsiproxy.peers.scsi.device import Device
 from iscsiproxy.peers.target.settings import Identity
+from iscsiproxy.peers.target.task import Task, abort_all
 from iscsiproxy.wire import serial
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.pdu import Pdu
@@ -22,7 +23,7 @@ from iscsiproxy.wire.pdu import Pdu
 if TYPE_CHECKING:
     from iscsiproxy.peers.target.conduct import Conduct
     from iscsiproxy.peers.target.connection import Connection
-    from iscsiproxy.peers.target.task import Task
+    from iscsiproxy.peers.target.management import ManagementRequest
 
 __all__ = ["Request", "Session"]
 
@@ -44,7 +45,8 @@ class _Plug:
 class Session:
     """One session. `device` is None in discovery, `connection` while the session has lost its own.
 
-    `fences` hold task management until every command before it is here (RFC 7143 4.2.3.3 b).
+    `tasks` are its SCSI commands by ITT, `managing` the task management functions that are not carried out yet: fences
+    hold them until every command before them is here (RFC 7143 4.2.3.3 b).
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class Session:
         self.parameters = parameters
         self.connection: Connection | None = None
         self.tasks: dict[int, Task] = {}
-        #: How many tasks ended with connections that were lost: their initiator has not heard of it yet.
-        self.ended_with_connection = 0
+        self.managing: dict[int, ManagementRequest] = {}
+        #: The logical units whose tasks ended with connections that were lost: the initiator has not heard of it yet.
+        self.bereft: set[int] = set()
         self.exp_cmdsn = exp_cmdsn
         self._window = window
         self._max_cmdsn = serial.add(exp_cmdsn, window - 1)
@@ -86,6 +89,15 @@ class Session:
     def discovery(self) -> bool:
         """Whether this is a discovery session."""
         return self.device is None
+
+    @property
+    def immediate(self) -> int:
+        """How many immediate commands are under way."""
+        return sum(task.immediate for task in self.tasks.values()) + len(self.managing)
+
+    def knows(self, itt: int) -> bool:
+        """Tell whether a task that is under way has this Initiator Task Tag."""
+        return itt in self.tasks or itt in self.managing
 
     @property
     def max_cmdsn(self) -> int:
@@ -126,6 +138,14 @@ class Session:
         self._ahead.setdefault(number, _Plug())
         self._advance()
 
+    def plug_up_to(self, number: int) -> None:
+        """Count every command before `number` as received, as far as the window goes (RFC 7143 4.2.3.3 b)."""
+        last, at = self.max_cmdsn, self.exp_cmdsn
+        while serial.lt(at, number) and serial.le(at, last):
+            self._ahead.setdefault(at, _Plug())
+            at = serial.add(at, 1)
+        self._advance()
+
     def before(self, number: int, action: Callable[[], None]) -> None:
         """Do something once every command before `number` is here; now, if that is so."""
         self._fences.append((number, action))
@@ -153,14 +173,13 @@ class Session:
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    def terminate(self) -> int:
-        """End every task and forget what waits; give how many tasks there were. Nothing is sent for them."""
-        tasks = list(self.tasks.values())
+    def terminate(self) -> None:
+        """End every task and forget what waits; nothing is sent for it. `bereft` takes note of what had begun."""
+        self.bereft.update(task.command.lun for task in self.tasks.values() if task.delivered)
         self._ahead.clear()
         self._fences.clear()
-        for task in tasks:
-            task.abort()
-        return len(tasks)
+        self.managing.clear()
+        abort_all(self.tasks.values())
 
 
 def _later(one: int, other: int) -> int:

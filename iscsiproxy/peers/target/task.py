@@ -7,12 +7,13 @@ connection, as long as the bytes can be told apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iscsiproxy.peers.scsi.command import Attribute, Clearing, Command, Result, Status, Want
 from iscsiproxy.peers.target.conduct import INCORRECT_AMOUNT, Conduct
+from iscsiproxy.wire import serial
 from iscsiproxy.wire.fields import NO_TAG, lun_number
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
@@ -21,7 +22,7 @@ from iscsiproxy.wire.sense import SenseCode, encode_sense
 if TYPE_CHECKING:
     from iscsiproxy.peers.target.connection import Connection
 
-__all__ = ["Burst", "Task"]
+__all__ = ["Burst", "Task", "abort_all"]
 
 #: Protocol service CRC error (RFC 7143 11.4.7.2)
 _CRC_ERROR = SenseCode(0xB, 0x47, 0x05)
@@ -41,6 +42,23 @@ class Burst:
     length: int
     received: int = 0
     data_sn: int = 0
+    #: Where its data lies in the buffer, only kept where the order of the PDUs is free (RFC 7143 13.18)
+    pieces: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def solicited(self) -> bool:
+        """Whether an R2T has asked for it."""
+        return self.tag != NO_TAG
+
+    @property
+    def whole(self) -> bool:
+        """Whether the pieces leave no hole and do not overlap; only asked where they are kept."""
+        at = self.offset
+        for start, end in sorted(self.pieces):
+            if start != at:
+                return False
+            at = end
+        return True
 
 
 class Task:
@@ -67,13 +85,13 @@ class Task:
         self._reads, self._writes = bool(pdu["R"]), bool(pdu["W"])
         self._edtl = pdu["EDTL"]
         self._data = bytearray()
-        self._unsolicited = 0
         self._failure: SenseCode | None = _INVALID_FIELD if self._reads and self._writes else None
         self._result: Result | None = None
         self._wanted: int | None = None
         self._asked = 0  # how much of the data was received or asked for with an R2T
         self._r2t_sn = 0
         self._padded = False  # what never came counts as zeros
+        self._held = False  # no R2T any more: it is going to be ended
         self._drained: list[Callable[[], None]] = []
         self.command = Command(
             nexus=session.identity.nexus,
@@ -122,10 +140,10 @@ class Task:
             if not self.bursts:
                 self._conclude(self._result or self._failed())
             return
-        if any(burst.tag == NO_TAG for burst in self.bursts):
+        if self.unsolicited_burst() is not None:
             return
         need = self._need
-        if not self._drained and not self._padded:
+        if not self._held and not self._padded:
             while self._asked < need and len(self.bursts) < self._session.parameters.max_outstanding_r2t:
                 self._ask(need)
         if not self.bursts and (self._asked >= need or self._padded):
@@ -139,14 +157,16 @@ class Task:
 
     def _failed(self) -> Result:
         assert self._failure is not None
+        self._wanted = 0  # nothing has been moved
         return Result(status=Status.CHECK_CONDITION, sense=encode_sense(self._failure))
 
     def _conclude(self, result: Result) -> None:
         self.over = True
-        self._device.finish(self.command)
         self._session.tasks.pop(self.itt, None)
         wanted = self._wanted if self._wanted is not None else result.wanted
         self._connection.put(self._answer(result, wanted), cost=len(result.data))
+        # Only now, for this may let others begin, and end, whose status has to follow ours.
+        self._device.finish(self.command)
 
     # --- data out -------------------------------------------------------------------------------------------------
 
@@ -165,43 +185,62 @@ class Task:
         if length > self._edtl:
             self.fail(INCORRECT_AMOUNT)
         self._store(0, pdu.data)
-        self._asked = self._unsolicited = length
+        self._asked = length
         if more:
-            self.bursts.append(Burst(self, NO_TAG, length, 0))
+            self.bursts.append(Burst(self, NO_TAG, length, max(self._due - length, 0)))
+
+    @property
+    def _due(self) -> int:
+        """How much unsolicited data there has to be, if any comes beside the command (RFC 7143 4.2.5.2)."""
+        return min(self._edtl, self._session.parameters.first_burst_length)
 
     def unsolicited_burst(self) -> Burst | None:
         """Give the unsolicited burst, if it is still under way."""
-        return next((burst for burst in self.bursts if burst.tag == NO_TAG), None)
+        return next((burst for burst in self.bursts if not burst.solicited), None)
 
     def take(self, burst: Burst, pdu: Pdu, *, intact: bool) -> None:
         """Take a Data-Out of one of the bursts; `intact` tells that its digest was right or it had none."""
-        offset = pdu["BufferOffset"]
         if not intact:
             self.fail(_CRC_ERROR)
-        elif pdu["DataSN"] != burst.data_sn or offset != burst.offset + burst.received:
+        elif self._misplaced(burst, pdu):
             self.fail(self._conduct.broken_sequence())
-        self._store(offset, pdu.data)
-        burst.data_sn = pdu["DataSN"] + 1 & 0xFFFFFFFF
-        burst.received = max(burst.received, offset + len(pdu.data) - burst.offset)
-        if burst.tag != NO_TAG and burst.received > burst.length:
-            self.fail(self._conduct.wrong_sequence(burst.received, burst.length))
+        burst.data_sn = serial.add(pdu["DataSN"], 1)
+        burst.received += len(pdu.data)
+        if burst.received > burst.length:
+            # Said at once: what is too much is not even kept.
+            self.fail(self._wrong_length(burst))
+        self._store(pdu["BufferOffset"], pdu.data)
         if pdu["F"]:
             self._close(burst)
+
+    def _misplaced(self, burst: Burst, pdu: Pdu) -> bool:
+        """Tell whether a Data-Out is not where its burst goes on (RFC 7143 11.7.5, 11.7.6)."""
+        offset = pdu["BufferOffset"]
+        if pdu["DataSN"] != burst.data_sn:
+            return True
+        if self._session.parameters.data_pdu_in_order:
+            return offset != burst.offset + burst.received
+        if pdu.data:
+            burst.pieces.append((offset, offset + len(pdu.data)))
+        return not burst.offset <= offset <= burst.offset + burst.length - len(pdu.data)
+
+    def _wrong_length(self, burst: Burst) -> SenseCode | None:
+        if burst.solicited:
+            return self._conduct.wrong_sequence(burst.received, burst.length)
+        return self._conduct.wrong_unsolicited(burst.offset + burst.received, self._due)
 
     def _close(self, burst: Burst) -> None:
         """Judge a burst that is over."""
         self.bursts.remove(burst)
-        if burst.tag == NO_TAG:
-            self._unsolicited += burst.received
-            self._asked = min(self._unsolicited, self._edtl)
-            due = min(self._edtl, self._session.parameters.first_burst_length)
-            if self._unsolicited != due:
-                self.fail(self._conduct.wrong_unsolicited(self._unsolicited, due))
-                self._padded = self._unsolicited < due
-        else:
+        if burst.received < burst.length:
+            self.fail(self._wrong_length(burst))
+        elif burst.pieces and not burst.whole:
+            self.fail(self._conduct.broken_sequence())
+        if burst.solicited:
             self._connection.forget_tag(burst.tag)
-            if burst.received < burst.length:
-                self.fail(self._conduct.wrong_sequence(burst.received, burst.length))
+        else:
+            self._asked = min(burst.offset + burst.received, self._edtl)
+            self._padded = burst.received < burst.length
         self.proceed()
         self._settle()
 
@@ -249,7 +288,8 @@ class Task:
         offset = number = 0
         while offset < len(data):
             left_of_burst = parameters.max_burst_length - offset % parameters.max_burst_length
-            length = min(len(data) - offset, parameters.send_segment, left_of_burst)
+            # Whole words, but for the last (RFC 7143 11.7.7)
+            length = min(len(data) - offset, parameters.send_segment & ~3, left_of_burst)
             last = offset + length == len(data)
             status = {"S": 1, "Status": int(result.status), **flags} if last and fold else {}
             yield Pdu.build(
@@ -271,7 +311,8 @@ class Task:
 
     def _residual(self, offered: int, wanted: int) -> dict[str, int]:
         """Compare what the command moves with what the initiator expects (RFC 7143 11.4.5)."""
-        difference = (wanted if self._writes or wanted else offered) - self._edtl
+        moved = wanted if self._writes else offered if self._reads else max(offered, wanted)
+        difference = moved - self._edtl
         if not difference:
             return {}
         return {"O" if difference > 0 else "U": 1, "ResidualCount": abs(difference)}
@@ -279,31 +320,45 @@ class Task:
     # --- an end from elsewhere ------------------------------------------------------------------------------------
 
     def drain(self, then: Callable[[], None]) -> None:
-        """Ask for no more data, and call `then` when what was asked for has come; at once if nothing is due."""
+        """Ask for no more data, and call `then` when what was asked for has come; at once if nothing is due.
+
+        What comes unsolicited is not waited for: it has no Target Transfer Tag (RFC 7143 4.2.3.3 a).
+        """
+        self._held = True
         self._drained.append(then)
         self._settle()
 
     def _settle(self) -> None:
-        if not self.bursts:
+        if not any(burst.solicited for burst in self.bursts):
             waiting, self._drained = self._drained, []
             for then in waiting:
                 then()
 
-    def abort(self) -> None:
-        """End the command because its initiator asked for that; Data-Out on its way is absorbed (RFC 7143 4.2.3.3)."""
-        if not self.over:
-            self._device.abort(self.command)
-            self._end()
-
     def _cleared(self, cause: Clearing) -> None:
+        """Take note that the device server has ended the command: no status is sent for it (SAM-5 5.5)."""
         if not self.over:
-            self._end()
-            if cause is not Clearing.ABORTED:
-                self._connection.tasks_terminated(self.lun)
+            self.over = True
+            self.forget()
 
-    def _end(self) -> None:
-        self.over = True
+    def forget(self) -> None:
+        """Let go of a command that is over without a status; Data-Out on its way is absorbed (RFC 7143 4.2.3.3)."""
         self._session.tasks.pop(self.itt, None)
         self._connection.absorb(self.itt, self.bursts)
         self.bursts.clear()
         self._settle()
+
+    def withdraw(self) -> None:
+        """Take the command from the device server."""
+        self._device.abort(self.command)
+
+
+def abort_all(tasks: Iterable[Task]) -> None:
+    """End commands because their initiator asked for that, or is gone; no status is sent for them."""
+    ending = [task for task in tasks if not task.over]
+    # All are over before the first one goes: its end must not let another of them begin.
+    for task in ending:
+        task.over = True
+    for task in ending:
+        task.withdraw()
+    for task in ending:
+        task.forget()

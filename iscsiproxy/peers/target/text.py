@@ -68,6 +68,7 @@ class TextExchange:
         self._target = target
         self.parameters = parameters
         self._next_tag = 1
+        self._open = False
         self._tag = NO_TAG
         self._itt = NO_TAG
         self._joiner = TextJoiner()
@@ -77,7 +78,7 @@ class TextExchange:
         self._segment: int | None = None
 
     def __repr__(self) -> str:
-        state = "idle" if self._tag == NO_TAG else f"tag {self._tag:#x}, {len(self._to_send)} parts to send"
+        state = "idle" if not self._open else f"tag {self._tag:#x}, {len(self._to_send)} parts to send"
         return f"<TextExchange {state}>"
 
     def receive(self, request: Pdu) -> Pdu | int:
@@ -93,10 +94,10 @@ class TextExchange:
         )
         if request["ITT"] == NO_TAG:
             return _INVALID_FIELD
-        if tag == NO_TAG:
+        if not self._open or (tag, request["ITT"]) != (self._tag, self._itt):
+            if tag != NO_TAG:
+                return _PROTOCOL_ERROR
             self._reset()
-        elif tag != self._tag or request["ITT"] != self._itt:
-            return _PROTOCOL_ERROR
         if final and continues:
             return self._abandon()
         self._itt = request["ITT"]
@@ -125,6 +126,7 @@ class TextExchange:
 
     def _reset(self) -> None:
         """Forget what is open: nothing of it counts (6.4)."""
+        self._open = False
         self._tag = self._itt = NO_TAG
         self._joiner.clear()
         self._to_send.clear()
@@ -138,13 +140,12 @@ class TextExchange:
             if self._segment is not None:
                 self.parameters = replace(self.parameters, send_segment=self._segment)
             self._reset()
-            tag = NO_TAG
-        else:
-            if self._tag == NO_TAG:
-                self._tag = self._next_tag
-                self._next_tag = self._next_tag % (NO_TAG - 1) + 1
-            tag = self._conduct.text_tag(self._tag, discovery=self._discovery)
-        return Pdu.build(Opcode.TEXT_RESPONSE, data=text, F=int(final), C=int(more), ITT=itt, TTT=tag)
+        elif not self._open:
+            # What goes out is what has to come back, whatever it is.
+            self._tag = self._conduct.text_tag(self._next_tag, discovery=self._discovery)
+            self._next_tag = self._next_tag % (NO_TAG - 1) + 1
+            self._open = True
+        return Pdu.build(Opcode.TEXT_RESPONSE, data=text, F=int(final), C=int(more), ITT=itt, TTT=self._tag)
 
     # --- its keys -------------------------------------------------------------------------------------------------
 

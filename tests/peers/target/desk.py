@@ -1,58 +1,61 @@
-"""A node that says what the test tells it to, and the initiator's PDUs of logins and Text exchanges."""
+"""A node that says what the test tells it to, and the initiator's side of logins and Text exchanges with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from iscsiproxy.peers.parameters import Parameters
 from iscsiproxy.peers.target.conduct import Conduct
-from iscsiproxy.peers.target.login import Login
 from iscsiproxy.peers.target.settings import Identity, TargetSettings
+from iscsiproxy.peers.target.text import TextExchange
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.text import encode_text, parse_text
 
 __all__ = [
-    "CMDSN",
     "INITIATOR",
     "ISID",
     "ITT",
+    "NAMES",
     "TARGET",
     "TSIH",
-    "FakeNode",
+    "Desk",
+    "Text",
+    "answer",
     "as_text",
-    "first_request",
-    "keys_of",
+    "discovery",
     "login_request",
-    "one",
-    "status_of",
+    "normal",
+    "said",
+    "status",
     "text_request",
 ]
 
+Text = Mapping[str, str] | Iterable[tuple[str, str]] | bytes
+
 INITIATOR = "iqn.2026-01.example.iscsiproxy:initiator"
 TARGET = "iqn.2026-01.example.iscsiproxy:target"
+NAMES = {"InitiatorName": INITIATOR, "TargetName": TARGET}
 ISID = 0x80AABBCCDDEE
-ITT = 0x1234
-CMDSN = 77
-#: What the session of a login will have.
+ITT = 0x11
+#: What a new session gets.
 TSIH = 9
 
 
 @dataclass
-class FakeNode:
-    """The `Desk` of a login and the `TextDesk` of a Text exchange."""
+class Desk:
+    """The `Desk` of a login and the `TextDesk` of a Text exchange; `turned_away` is what it refuses everybody with."""
 
     settings: TargetSettings = field(default_factory=TargetSettings)
     conduct: Conduct = field(default_factory=Conduct)
-    status: int | None = None
+    turned_away: int | None = None
     targets: Sequence[str] = (TARGET,)
     portals: Sequence[str] = ("127.0.0.1:3260",)
-    asked: list[Identity] = field(default_factory=list)
 
     def refusal(self, identity: Identity) -> int | None:
-        self.asked.append(identity)
-        return self.status
+        return self.turned_away
 
     def future_tsih(self, identity: Identity) -> int:
         return identity.tsih or TSIH
@@ -64,64 +67,56 @@ class FakeNode:
         return self.targets
 
 
-def as_text(keys: Mapping[str, str] | Iterable[tuple[str, str]] | bytes) -> bytes:
+def as_text(text: Text) -> bytes:
     """Write keys as text; bytes are text already."""
-    if isinstance(keys, bytes):
-        return keys
-    return encode_text(keys.items() if isinstance(keys, Mapping) else keys)
+    if isinstance(text, bytes):
+        return text
+    return encode_text(text.items() if isinstance(text, Mapping) else text)
 
 
-def login_request(
-    keys: Mapping[str, str] | Iterable[tuple[str, str]] | bytes = b"", csg: int = 1, nsg: int | None = 3, **fields: int
-) -> Pdu:
-    """Make a Login Request; without `nsg` it stays in its stage. `Version_min` is Version-min."""
-    values: dict[str, int | bytes] = {
-        "I": 1,
-        "T": int(nsg is not None),
-        "CSG": csg,
-        "NSG": nsg or 0,
-        "ISID": ISID,
-        "ITT": ITT,
-        "CmdSN": CMDSN,
-        **{name.replace("_", "-"): value for name, value in fields.items()},
-    }
-    return Pdu.build(Opcode.LOGIN_REQUEST, data=as_text(keys)).with_fields(values)
-
-
-def first_request(
-    keys: Mapping[str, str] | None = None, csg: int = 1, nsg: int | None = 3, *, target: str = TARGET, **fields: int
-) -> Pdu:
-    """Make the first Login Request of a normal session; an empty value takes a key away."""
-    said = {"InitiatorName": INITIATOR, "TargetName": target, "SessionType": "Normal", **(keys or {})}
-    return login_request({key: value for key, value in said.items() if value}, csg, nsg, **fields)
-
-
-def text_request(
-    keys: Mapping[str, str] | Iterable[tuple[str, str]] | bytes = b"",
-    *,
-    final: bool = True,
-    more: bool = False,
-    tag: int = NO_TAG,
-    itt: int = ITT,
-) -> Pdu:
-    """Make a Text Request."""
-    return Pdu.build(Opcode.TEXT_REQUEST, data=as_text(keys), F=int(final), C=int(more), TTT=tag, ITT=itt, CmdSN=CMDSN)
-
-
-def one(login: Login, request: Pdu) -> Pdu:
-    """Give the one response to a request."""
-    (response,) = login.receive(request)
-    return response
-
-
-def status_of(response: Pdu) -> int:
-    """Read the status of a Login Response as class << 8 | detail."""
-    return response["Status-Class"] << 8 | response["Status-Detail"]
-
-
-def keys_of(pdu: Pdu) -> dict[str, str]:
+def said(pdu: Pdu) -> dict[str, str]:
     """Read the keys of a PDU's text; none comes twice."""
     pairs = parse_text(pdu.data)
     keys = dict(pairs)
     assert len(keys) == len(pairs)
     return keys
+
+
+# --- login ---
+
+
+def login_request(text: Text = b"", **values: int) -> Pdu:
+    """Make a Login Request: from the operational stage to full feature phase, unless `values` differ."""
+    fields = {"I": 1, "T": 1, "CSG": 1, "ISID": ISID, "ITT": ITT, "CID": 7, "CmdSN": 100} | values
+    fields.setdefault("NSG", 3 if fields["T"] else 0)
+    return Pdu.build(Opcode.LOGIN_REQUEST, data=as_text(text)).with_fields(fields)
+
+
+def status(response: Pdu) -> int:
+    """Read the status of a Login Response as class << 8 | detail."""
+    return response["Status-Class"] << 8 | response["Status-Detail"]
+
+
+# --- Text ---
+
+
+def normal(node: Desk | None = None, parameters: Parameters | None = None) -> TextExchange:
+    """Begin in a normal session with `TARGET`."""
+    return TextExchange(node or Desk(), parameters or Parameters(), discovery=False, target=TARGET)
+
+
+def discovery(node: Desk | None = None, parameters: Parameters | None = None) -> TextExchange:
+    """Begin in a discovery session."""
+    return TextExchange(node or Desk(), parameters or Parameters(), discovery=True, target=None)
+
+
+def text_request(text: Text = b"", *, final: bool = True, more: bool = False, tag: int = NO_TAG, itt: int = ITT) -> Pdu:
+    """Make a Text Request."""
+    return Pdu.build(Opcode.TEXT_REQUEST, data=as_text(text), F=int(final), C=int(more), TTT=tag, ITT=itt)
+
+
+def answer(exchange: TextExchange, request: Pdu) -> Pdu:
+    """Give the response to a request, which has to be no Reject."""
+    response = exchange.receive(request)
+    assert isinstance(response, Pdu), f"Reject with reason {response}"
+    return response

@@ -5,13 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscsiproxy.peers.parameters import Parameters
-from iscsiproxy.peers.target.conduct import Conduct
+from iscsiproxy.peers.target.conduct import Conduct, Disconnect, with_quirks
+from iscsiproxy.peers.target.quirks import W04, W05, W06, W07, W08, W10
 from iscsiproxy.peers.target.settings import TargetSettings
 from iscsiproxy.peers.target.text import TextExchange
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.text import MAX_TEXT, encode_text, parse_text
-from tests.peers.target.desk import ITT, TARGET, FakeNode, keys_of, text_request
+from tests.peers.target.desk import ITT, TARGET, Desk, discovery, normal, said, text_request
+from tests.peers.target.desk import answer as ask
 
 PROTOCOL_ERROR = 0x04
 INVALID_FIELD = 0x09
@@ -19,17 +21,8 @@ SEGMENT = "MaxRecvDataSegmentLength"
 OTHER = "iqn.2026-01.example.iscsiproxy:other"
 
 
-def normal(node: FakeNode | None = None, parameters: Parameters | None = None) -> TextExchange:
-    return TextExchange(node or FakeNode(), parameters or Parameters(), discovery=False, target=TARGET)
-
-
-def discovery(node: FakeNode | None = None, parameters: Parameters | None = None) -> TextExchange:
-    return TextExchange(node or FakeNode(), parameters or Parameters(), discovery=True, target=None)
-
-
 def answer(exchange: TextExchange, request: Pdu) -> Pdu:
-    response = exchange.receive(request)
-    assert isinstance(response, Pdu), f"Reject with reason {response}"
+    response = ask(exchange, request)
     assert response["ITT"] == request["ITT"]
     assert response["F"] == (response["TTT"] == NO_TAG)
     assert not (response["F"] and response["C"])
@@ -40,7 +33,7 @@ def answer(exchange: TextExchange, request: Pdu) -> Pdu:
 
 
 def test_discovery_tells_every_target_with_its_portals_and_their_group() -> None:
-    node = FakeNode(TargetSettings(portal_group=5), targets=[TARGET, OTHER], portals=["10.0.0.1:3260", "[::1]:3261"])
+    node = Desk(TargetSettings(portal_group=5), targets=[TARGET, OTHER], portals=["10.0.0.1:3260", "[::1]:3261"])
     response = answer(discovery(node), text_request({"SendTargets": "All"}))
     assert [str(pair) for pair in parse_text(response.data)] == [
         f"TargetName={TARGET}",
@@ -54,23 +47,23 @@ def test_discovery_tells_every_target_with_its_portals_and_their_group() -> None
 
 
 def test_discovery_tells_one_target_by_name() -> None:
-    node = FakeNode(targets=[TARGET, OTHER])
-    assert keys_of(answer(discovery(node), text_request({"SendTargets": OTHER})))["TargetName"] == OTHER
+    node = Desk(targets=[TARGET, OTHER])
+    assert said(answer(discovery(node), text_request({"SendTargets": OTHER})))["TargetName"] == OTHER
 
 
 @pytest.mark.parametrize("value", ["", "all", "iqn.2026-01.example.iscsiproxy:nobody"])
 def test_discovery_refuses_what_names_no_target(value: str) -> None:
-    assert keys_of(answer(discovery(), text_request({"SendTargets": value}))) == {"SendTargets": "Reject"}
+    assert said(answer(discovery(), text_request({"SendTargets": value}))) == {"SendTargets": "Reject"}
 
 
 def test_no_targets_are_an_empty_list() -> None:
-    assert answer(discovery(FakeNode(targets=[])), text_request({"SendTargets": "All"})).data == b""
+    assert answer(discovery(Desk(targets=[])), text_request({"SendTargets": "All"})).data == b""
 
 
 @pytest.mark.parametrize("value", ["", TARGET])
 def test_a_normal_session_is_told_of_its_own_target(value: str) -> None:
-    node = FakeNode(targets=[TARGET, OTHER])
-    assert keys_of(answer(normal(node), text_request({"SendTargets": value}))) == {
+    node = Desk(targets=[TARGET, OTHER])
+    assert said(answer(normal(node), text_request({"SendTargets": value}))) == {
         "TargetName": TARGET,
         "TargetAddress": "127.0.0.1:3260,1",
     }
@@ -78,13 +71,13 @@ def test_a_normal_session_is_told_of_its_own_target(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["All", OTHER])
 def test_a_normal_session_is_told_of_no_other(value: str) -> None:
-    node = FakeNode(targets=[TARGET, OTHER])
-    assert keys_of(answer(normal(node), text_request({"SendTargets": value}))) == {"SendTargets": "Reject"}
+    node = Desk(targets=[TARGET, OTHER])
+    assert said(answer(normal(node), text_request({"SendTargets": value}))) == {"SendTargets": "Reject"}
 
 
 def test_SendTargets_comes_alone() -> None:
     response = answer(normal(), text_request({"SendTargets": "", "X-odd": "1"}))
-    assert keys_of(response) == {"SendTargets": "Reject", "X-odd": "NotUnderstood"}
+    assert said(response) == {"SendTargets": "Reject", "X-odd": "NotUnderstood"}
 
 
 # --- other keys ---
@@ -105,7 +98,7 @@ def test_a_declared_length_counts_with_the_end_of_the_exchange() -> None:
 @pytest.mark.parametrize("value", ["511", "16777216", "many", "-1", ""])
 def test_a_length_out_of_range_is_refused_and_changes_nothing(value: str) -> None:
     exchange = normal()
-    assert keys_of(answer(exchange, text_request({SEGMENT: value}))) == {SEGMENT: "Reject"}
+    assert said(answer(exchange, text_request({SEGMENT: value}))) == {SEGMENT: "Reject"}
     assert exchange.parameters == Parameters()
 
 
@@ -120,18 +113,18 @@ def test_an_exchange_left_unfinished_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "key", ["HeaderDigest", "MaxBurstLength", "InitiatorName", "TargetAlias", "AuthMethod", "CHAP_A", "IFMarker"]
 )
-def test_keys_of_the_login_are_refused(key: str) -> None:
-    assert keys_of(answer(normal(), text_request({key: "1"}))) == {key: "Reject"}
+def test_said_the_login_are_refused(key: str) -> None:
+    assert said(answer(normal(), text_request({key: "1"}))) == {key: "Reject"}
 
 
 def test_an_unknown_key_is_not_understood_and_an_alias_is_taken() -> None:
     response = answer(normal(), text_request({"X-com.example": "1", "InitiatorAlias": "me", "Foo": ""}))
-    assert keys_of(response) == {"X-com.example": "NotUnderstood", "Foo": "NotUnderstood"}
+    assert said(response) == {"X-com.example": "NotUnderstood", "Foo": "NotUnderstood"}
 
 
 def test_discovery_negotiates_nothing() -> None:
     exchange = discovery()
-    assert keys_of(answer(exchange, text_request({SEGMENT: "512"}))) == {SEGMENT: "Reject"}
+    assert said(answer(exchange, text_request({SEGMENT: "512"}))) == {SEGMENT: "Reject"}
     assert exchange.parameters == Parameters()
 
 
@@ -155,7 +148,7 @@ def test_discovery_negotiates_nothing() -> None:
 def test_what_is_no_proper_text_is_rejected_and_the_next_exchange_goes_well(text: bytes) -> None:
     exchange = normal()
     assert exchange.receive(text_request(text)) == PROTOCOL_ERROR
-    assert keys_of(answer(exchange, text_request({"SendTargets": ""})))["TargetName"] == TARGET
+    assert said(answer(exchange, text_request({"SendTargets": ""})))["TargetName"] == TARGET
 
 
 def test_a_key_that_comes_again_in_the_same_exchange_ends_it() -> None:
@@ -175,7 +168,7 @@ def test_text_in_two_parts_is_answered_when_it_is_whole() -> None:
     half = answer(exchange, text_request(data[:5], final=False, more=True))
     assert (half["F"], half["C"], half.data) == (0, 0, b"")
     whole = answer(exchange, text_request(data[5:], tag=half["TTT"]))
-    assert keys_of(whole) == {"X-straddles": "NotUnderstood", "SendTargets": "Reject"}
+    assert said(whole) == {"X-straddles": "NotUnderstood", "SendTargets": "Reject"}
 
 
 def test_F_and_C_together_are_rejected() -> None:
@@ -184,7 +177,7 @@ def test_F_and_C_together_are_rejected() -> None:
 
 def test_a_long_answer_comes_in_parts_as_long_as_the_initiator_takes() -> None:
     names = [f"{TARGET}.{number}" for number in range(40)]
-    exchange = discovery(FakeNode(targets=names), Parameters(send_segment=512))
+    exchange = discovery(Desk(targets=names), Parameters(send_segment=512))
     response = answer(exchange, text_request({"SendTargets": "All"}))
     tag, data = response["TTT"], response.data
     while response["C"]:
@@ -196,7 +189,7 @@ def test_a_long_answer_comes_in_parts_as_long_as_the_initiator_takes() -> None:
 
 
 def test_F_is_never_the_answer_to_no_F() -> None:
-    exchange = discovery(FakeNode(targets=[f"{TARGET}.{number}" for number in range(20)]), Parameters(send_segment=512))
+    exchange = discovery(Desk(targets=[f"{TARGET}.{number}" for number in range(20)]), Parameters(send_segment=512))
     response = answer(exchange, text_request({"SendTargets": "All"}, final=False))
     while response["C"]:
         response = answer(exchange, text_request(final=False, tag=response["TTT"]))
@@ -205,7 +198,7 @@ def test_F_is_never_the_answer_to_no_F() -> None:
 
 
 def test_text_while_the_answer_is_not_over_is_rejected() -> None:
-    exchange = discovery(FakeNode(targets=[f"{TARGET}.{number}" for number in range(20)]), Parameters(send_segment=512))
+    exchange = discovery(Desk(targets=[f"{TARGET}.{number}" for number in range(20)]), Parameters(send_segment=512))
     response = answer(exchange, text_request({"SendTargets": "All"}))
     assert exchange.receive(text_request({"X-odd": "1"}, tag=response["TTT"])) == PROTOCOL_ERROR
 
@@ -236,15 +229,15 @@ def test_text_without_end_is_rejected() -> None:
 
 def test_an_exchange_without_end_is_rejected() -> None:
     exchange, tag, taken = normal(), NO_TAG, 0
-    for number in range(1000):
-        request = text_request([(f"X-{number}-{pad}", "x" * 200) for pad in range(20)], final=False, tag=tag)
-        taken += len(request.data)
-        response = exchange.receive(request)
+    while taken <= MAX_TEXT:
+        text = encode_text([(f"X-{taken}-{number}", "x" * 200) for number in range(20)])
+        taken += len(text)
+        response = exchange.receive(text_request(text, final=False, tag=tag))
         if taken > MAX_TEXT:
-            break
-        assert isinstance(response, Pdu)
-        tag = response["TTT"]
-    assert response == PROTOCOL_ERROR
+            assert response == PROTOCOL_ERROR
+        else:
+            assert isinstance(response, Pdu)
+            tag = response["TTT"]
 
 
 def test_repr_tells_what_is_open() -> None:
@@ -252,6 +245,41 @@ def test_repr_tells_what_is_open() -> None:
     assert repr(exchange) == "<TextExchange idle>"
     answer(exchange, text_request(final=False))
     assert repr(exchange) == "<TextExchange tag 0x1, 0 parts to send>"
+
+
+# --- conduct ---
+
+
+def test_the_tag_that_comes_back_is_the_one_that_went_out() -> None:
+    """Also where it is one that should not be."""
+    names = [f"{TARGET}.{number}" for number in range(20)]
+    exchange = discovery(Desk(targets=names, conduct=with_quirks([W04])), Parameters(send_segment=512))
+    response, data = exchange.receive(text_request({"SendTargets": "All"})), b""
+    while isinstance(response, Pdu) and response["C"]:
+        assert (response["F"], response["TTT"]) == (0, NO_TAG)
+        data += response.data
+        response = exchange.receive(text_request())
+    assert isinstance(response, Pdu)
+    assert [value for key, value in parse_text(data + response.data) if key == "TargetName"] == names
+
+
+@pytest.mark.parametrize(
+    ("quirk", "keys", "final", "more", "in_discovery"),
+    [
+        (W05, {SEGMENT: "8192"}, False, False, False),
+        (W06, {SEGMENT: "8192"}, True, False, True),
+        (W07, {"SendTargets": ""}, True, False, True),
+        (W08, {"SendTargets": "All"}, True, False, False),
+        (W10, {"SendTargets": "All"}, False, True, True),
+    ],
+)
+def test_a_disconnect_comes_through(
+    quirk: type[Conduct], keys: dict[str, str], final: bool, more: bool, in_discovery: bool
+) -> None:
+    begin, request = discovery if in_discovery else normal, text_request(keys, final=final, more=more)
+    answer(begin(), request)
+    with pytest.raises(Disconnect):
+        begin(Desk(conduct=with_quirks([quirk]))).receive(request)
 
 
 # --- properties ---
@@ -284,7 +312,7 @@ def test_any_text_gives_a_response_or_a_reject(
 @given(st.lists(st.integers(0, 60), max_size=6))
 def test_any_split_of_a_text_has_the_same_answer(cuts: list[int]) -> None:
     text = encode_text({"X-one": "1", SEGMENT: "1024", "InitiatorAlias": "me", "HeaderDigest": "None"}.items())
-    whole = normal(FakeNode(conduct=Conduct()))
+    whole = normal(Desk(conduct=Conduct()))
     expected = answer(whole, text_request(text))
     exchange, tag, begin = normal(), NO_TAG, 0
     for cut in sorted(cuts):

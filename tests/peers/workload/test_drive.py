@@ -5,11 +5,11 @@ import trio
 from trio.testing import MockClock
 
 from iscsiproxy.peers.initiator import commands
-from iscsiproxy.peers.initiator.drive import RecoveringDrive, SessionDrive
 from iscsiproxy.peers.initiator.errors import CommandTimeout, ConnectionLost
 from iscsiproxy.peers.initiator.recovery import RecoveryPolicy, recovering_session
 from iscsiproxy.peers.scsi.command import Attribute
 from iscsiproxy.peers.stream import PduStream
+from iscsiproxy.peers.workload.drive import RecoveringDrive, SessionDrive
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.peers.initiator.script import SETTINGS, Script, scripted

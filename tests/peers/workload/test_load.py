@@ -8,13 +8,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from iscsiproxy.peers.initiator.contents import Ordering
-from iscsiproxy.peers.initiator.mismatch import MismatchKind
-from iscsiproxy.peers.initiator.tally import Progress, WorkloadReport
 from iscsiproxy.peers.initiator.tasks import Outcome
-from iscsiproxy.peers.initiator.workload import Workload, WorkloadSettings
 from iscsiproxy.peers.scsi.command import Attribute, Status
-from tests.peers.initiator.disk import BLOCK, Disk, Lie, Task, check_condition
+from iscsiproxy.peers.workload.contents import Ordering
+from iscsiproxy.peers.workload.load import Workload, WorkloadSettings
+from iscsiproxy.peers.workload.mismatch import MismatchKind
+from iscsiproxy.peers.workload.tally import Progress, WorkloadReport
+from tests.peers.workload.disk import BLOCK, Disk, Lie, Task, check_condition
 
 
 def _settings(**changes: Any) -> WorkloadSettings:

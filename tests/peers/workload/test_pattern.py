@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscsiproxy.peers.initiator.pattern import CELL, Look, Pattern, Stamp
+from iscsiproxy.peers.workload.pattern import CELL, Look, Pattern, Stamp
 
 _RUN = 0xC0FFEE
 _PATTERN = Pattern(run=_RUN, block_size=512)

@@ -20,8 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from iscsiproxy.peers.initiator.mismatch import Mismatch, MismatchKind
-from iscsiproxy.peers.initiator.pattern import Content, Look, Pattern, Stamp
+from iscsiproxy.peers.workload.mismatch import Mismatch, MismatchKind
+from iscsiproxy.peers.workload.pattern import Content, Look, Pattern, Stamp
 
 __all__ = ["Contents", "End", "Ordering", "Read", "Write"]
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 import trio
 
 from iscsiproxy.peers.initiator import commands
-from iscsiproxy.peers.initiator.contents import Contents, End, Ordering, Read, Write
-from iscsiproxy.peers.initiator.drive import Drive, OnItsWay
 from iscsiproxy.peers.initiator.errors import CommandFailed, ConnectionLost
-from iscsiproxy.peers.initiator.pattern import Pattern
-from iscsiproxy.peers.initiator.plan import Kind, Operation, Plan, extents
-from iscsiproxy.peers.initiator.tally import Progress, Tally, WorkloadReport
 from iscsiproxy.peers.initiator.tasks import Outcome
 from iscsiproxy.peers.scsi.command import Attribute, Status
+from iscsiproxy.peers.workload.contents import Contents, End, Ordering, Read, Write
+from iscsiproxy.peers.workload.drive import Drive, OnItsWay
+from iscsiproxy.peers.workload.pattern import Pattern
+from iscsiproxy.peers.workload.plan import Kind, Operation, Plan, extents
+from iscsiproxy.peers.workload.tally import Progress, Tally, WorkloadReport
 
 __all__ = ["Workload", "WorkloadSettings"]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscsiproxy.peers.initiator.contents import Contents, End, Ordering, Read, Write
-from iscsiproxy.peers.initiator.mismatch import Mismatch, MismatchKind
-from iscsiproxy.peers.initiator.pattern import Pattern
+from iscsiproxy.peers.workload.contents import Contents, End, Ordering, Read, Write
+from iscsiproxy.peers.workload.mismatch import Mismatch, MismatchKind
+from iscsiproxy.peers.workload.pattern import Pattern
 
 _PATTERN = Pattern(run=7, block_size=64)
 

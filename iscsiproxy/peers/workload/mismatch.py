@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from iscsiproxy.peers.initiator.pattern import Stamp
+from iscsiproxy.peers.workload.pattern import Stamp
 
 __all__ = ["Mismatch", "MismatchKind"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from iscsiproxy.peers.initiator.latency import Histogram, Latency
-from iscsiproxy.peers.initiator.mismatch import Mismatch
-from iscsiproxy.peers.initiator.plan import Kind
+from iscsiproxy.peers.workload.latency import Histogram, Latency
+from iscsiproxy.peers.workload.mismatch import Mismatch
+from iscsiproxy.peers.workload.plan import Kind
 
 __all__ = ["KindReport", "Progress", "Tally", "WorkloadReport"]
 

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscsiproxy.peers.initiator.latency import Histogram, Latency
+from iscsiproxy.peers.workload.latency import Histogram, Latency
 
 
 def test_nothing_has_no_latency() -> None:

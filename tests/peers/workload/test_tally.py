@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from iscsiproxy.peers.initiator.plan import Kind
-from iscsiproxy.peers.initiator.tally import Tally
+from iscsiproxy.peers.workload.plan import Kind
+from iscsiproxy.peers.workload.tally import Tally
 
 
 def test_the_longest_stall_is_with_something_in_flight() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscsiproxy.peers.initiator.plan import Kind, Operation, Plan, extents
+from iscsiproxy.peers.workload.plan import Kind, Operation, Plan, extents
 
 
 def _plan(seed: int = 1, **changes: Any) -> Plan:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iscsiproxy.peers.initiator.mismatch import Mismatch, MismatchKind
-from iscsiproxy.peers.initiator.pattern import Stamp
+from iscsiproxy.peers.workload.mismatch import Mismatch, MismatchKind
+from iscsiproxy.peers.workload.pattern import Stamp
 
 _STALE = Mismatch(kind=MismatchKind.STALE, block=7, expected=(0, 5), found=(Stamp(1, 7, 3),), offset=16, excerpt="00ff")
 

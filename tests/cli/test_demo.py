@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+import re
+
+from iscsiproxy.cli.demo import _drawn, _folded
+from iscsiproxy.runs.ladder import Rung
+from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.pdu import Pdu
+from tests.cli.program import program
+
+__all__: list[str] = []
+
+DATA = Pdu.build(Opcode.DATA_OUT, b"data", ITT=1, TTT=2)
+
+
+def rung(arrival: str = "whole", sender: End = End.INITIATOR, pdu: Pdu | None = DATA, text: str = "") -> Rung:
+    return Rung(conn=1, at=0.0, sender=sender, pdu=pdu, arrival=arrival, text=text)  # type: ignore[arg-type]
+
+
+def test_the_whole_of_it_in_80_columns_without_colour() -> None:
+    done = program("demo", "--seed", "1", env={"COLUMNS": "80", "TERM": "dumb"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert len(re.findall(r"^ Fault \d of 3", done.stdout, re.MULTILINE)) == 4
+    assert "✓ clean" in done.stdout
+    assert "LOST     Data-Out DataSN=2" in done.stdout
+    for command in re.findall(r"\$ iscsiproxy (\w+)", done.stdout):
+        assert program(command, "--help").returncode == 0
+
+
+def test_facts_for_programs() -> None:
+    done = program("demo", "--json", "--seed", "1")
+    facts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["event"] for one in facts] == ["demo", "clean", "act", "act", "act", "act", "end"]
+    assert facts[0]["seed"] == 1
+    assert facts[-1] == {"event": "end", "fine": True}
+    assert all(one["fired"] for one in facts if one["event"] == "act")
+
+
+def test_a_rung_says_without_colour_what_became_of_it() -> None:
+    assert [_drawn(rung(arrival))[1].split()[0] for arrival in ("whole", "never", "changed", "repeated")] == [
+        *("Data-Out", "LOST", "CHANGED", "TWICE")
+    ]
+    assert _drawn(rung(pdu=None, sender=End.TARGET, text="closes the connection"))[1] == (
+        "the target closes the connection"
+    )
+
+
+def test_long_rows_of_like_rungs_are_folded() -> None:
+    texts = [text for _, text, _ in _folded([rung()] * 8 + [rung("never")] + [rung()] * 4)]
+    assert texts[2] == "… 5 more"
+    assert len(texts) == 4 + 1 + 4

@@ -1,0 +1,3 @@
+"""Tests of the workload: honest disks pass, lying ones are caught."""
+
+from __future__ import annotations
