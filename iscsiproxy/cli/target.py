@@ -381,14 +381,15 @@ def _ready(bound: Sequence[Address], plan: _Plan, units: Mapping[int, LogicalUni
 
 
 def _show_notice(screen: Screen, verbosity: int, notice: Notice) -> None:
-    if notice.what == "crashed":
-        screen.warn(f"conn {notice.conn} {notice.peer} crashed: {notice.text}")
-    elif not verbosity:
+    crashed = notice.what == "crashed"
+    if not (crashed or verbosity):
         return
-    elif screen.as_json:
+    if screen.as_json:
         screen.json({"event": notice.what, "conn": notice.conn, "peer": notice.peer, "text": notice.text})
     else:
-        screen.line(f"conn {notice.conn:<3} {notice.peer} {notice.what} {notice.text}")
+        screen.line(
+            f"conn {notice.conn:<3} {notice.peer} {notice.what} {notice.text}", **({"fg": "red"} if crashed else {})
+        )
 
 
 def _show_pdu(screen: Screen, conn: int, pdu: Pdu) -> None:

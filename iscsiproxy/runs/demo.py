@@ -41,13 +41,13 @@ Saw: TypeAlias = tuple[tuple[str, str], ...]
 #: How large the LUN is, in blocks.
 _BLOCKS = 32768
 #: How long one act may take before it is given up, in seconds.
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 #: Small segments and no unsolicited data, so that a write is an R2T and a burst of several Data-Outs.
 _TARGET = TargetSettings(
     max_recv_data_segment_length=8192, initial_r2t=True, immediate_data=False, max_burst_length=65536, time2wait=0
 )
 _INITIATOR = InitiatorSettings(
-    target=IQN, header_digests=("CRC32C",), data_digests=("CRC32C",), time2wait=0, command_timeout=2.0
+    target=IQN, header_digests=("CRC32C",), data_digests=("CRC32C",), time2wait=0, command_timeout=5.0
 )
 #: The write that meets a fault, in blocks.
 _WRITE = 128

@@ -63,6 +63,7 @@ ASC_NAMES: Mapping[tuple[int, int], str] = {
     (0x0C, 0x00): "write error",
     (0x0C, 0x0C): "write error, unexpected unsolicited data",
     (0x0C, 0x0D): "write error, not enough unsolicited data",
+    (0x0E, 0x03): "invalid field in command information unit",
     (0x10, 0x00): "ID CRC or ECC error",
     (0x10, 0x01): "logical block guard check failed",
     (0x10, 0x02): "logical block application tag check failed",

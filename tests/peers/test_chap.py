@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -32,12 +33,19 @@ def hashed(algorithm: int, identifier: int, secret: bytes, challenge: bytes) -> 
     return hashlib.new(NAMES[algorithm], bytes([identifier]) + secret + challenge).digest()
 
 
-def test_the_hash_of_a_known_exchange() -> None:
-    """MD5 over 07, the secret and 00 to 0f; worked out with md5sum."""
-    assert response(CHALLENGE, ACCOUNT) == (
-        ("CHAP_N", "alice"),
-        ("CHAP_R", "0xd0acf789bd6d9c83baa8f92ccb200c07"),
-    )
+@pytest.mark.parametrize(
+    ("algorithm", "answer"),
+    [
+        (5, "d0acf789bd6d9c83baa8f92ccb200c07"),
+        (6, "bbc09e66c9a1765c5e5c69c951074c39baf69c59"),
+        (7, "66245a44ce98b1a4e67d04bb0f52508f99a143f59447402ebe97fe9aaecb235c"),
+        (8, "e8f060ed9077fca879961499c3d7deb39943ef46f69b49daa8d729eebab140ee"),
+    ],
+)
+def test_the_hash_of_a_known_exchange(algorithm: int, answer: str) -> None:
+    """Over 07, the secret and 00 to 0f (RFC 1994 4.1); worked out with md5sum, sha1sum, sha256sum and openssl."""
+    challenge = replace(CHALLENGE, algorithm=algorithm)
+    assert response(challenge, ACCOUNT) == (("CHAP_N", "alice"), ("CHAP_R", f"0x{answer}"))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -43,6 +43,7 @@ class Reaction(Enum):
     NOTHING = "take note"
     LOG_OUT = "log out"
     WAIT_AND_RECONNECT = "give the connection up and come back after Time2Wait"
+    AWAIT_DROP = "let the target drop the connection, and come back after Time2Wait"
     NEGOTIATE = "send a Text Request"
     TERMINATE_TASKS = "forget the tasks of the logical unit, and acknowledge"
 
@@ -85,6 +86,10 @@ class Conduct:
     def login_rounds(self) -> int:
         """Give how many Login Requests there may be before the login is given up; 0: as many as it takes."""
         return 0
+
+    def repeats_offers(self) -> bool:
+        """Tell whether each new text of the operational stage has all the offers (RFC 7143 6.3: a key once only)."""
+        return False
 
     def wrong_portal_group(self, expected: int, found: int) -> None:
         """Judge a TargetPortalGroupTag that is not the one that was looked for (RFC 7143 13.9)."""
@@ -151,11 +156,22 @@ class Conduct:
                 return Reaction.NOTHING
             raise ProtocolError(f"AsyncEvent {ASYNC_EVENT.text(event)}", section="RFC 7143 11.9.1") from None
 
+    def fills_place(self) -> bool:
+        """Tell whether a NOP-Out takes the CmdSN of a command that was rejected before it was taken (RFC 7143 7.3)."""
+        return True
+
     # --- recovery -------------------------------------------------------------------------------------------------
 
-    def reconnect_after(self, time2wait: float) -> float:
-        """Give how long to wait before the next login (RFC 7143 7.5, 13.15: at least Time2Wait)."""
+    def reconnect_after(self, time2wait: float, *, told: bool) -> float:
+        """Give how long to wait before the next login (RFC 7143 7.5, 13.15: at least Time2Wait).
+
+        `told` if the target named the time when the session ended, else it is what was negotiated.
+        """
         return time2wait
+
+    def reconnect_interval(self) -> float:
+        """Give how long after one recovery the next may begin at the soonest; 0: at any time."""
+        return 0.0
 
 
 _REACTIONS = {

@@ -161,7 +161,7 @@ class Connection:
         behind = serial.lt(statsn, self.exp_statsn)
         if statsn != self.exp_statsn and not (behind and pdu.opcode in _TOLERATED_BEHIND):
             self._conduct.wrong_statsn(pdu, self.exp_statsn)
-        if self._conduct.advances_statsn(pdu):
+        if not behind and self._conduct.advances_statsn(pdu):
             self.exp_statsn = serial.add(statsn, 1)
 
     async def aclose(self) -> None:

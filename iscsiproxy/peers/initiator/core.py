@@ -103,6 +103,8 @@ class SessionCore:
         self._conduct = conduct
         self._over = trio.Event()
         self._closing: ConnectionLost | None = None
+        #: What the target that is about to drop the connection said, in seconds.
+        self._time2wait: int | None = None
         self._itt = settings.first_itt
         self._tasks: dict[int, Running] = {}
         self._requests: dict[int, Request] = {}
@@ -169,6 +171,8 @@ class SessionCore:
         """End the session, once; everybody who waits is told."""
         if self.failure is not None:
             return
+        if error.time2wait is None:
+            error.time2wait = self._time2wait
         self.failure = error
         for running in self._tasks.values():
             running.task.quiet = True
@@ -339,7 +343,7 @@ class SessionCore:
             del self._tasks[itt]
         else:
             del self._requests[itt]
-        if not header["I"] and serial.ge(header["CmdSN"], self.exp_cmdsn):
+        if not header["I"] and serial.ge(header["CmdSN"], self.exp_cmdsn) and self._conduct.fills_place():
             ping = Pdu.build(Opcode.NOP_OUT, F=1, ITT=self.take_itt(), TTT=NO_TAG)
             self._ask(ping, cmdsn=header["CmdSN"])
         request.answer.fail(error)
@@ -355,6 +359,8 @@ class SessionCore:
                         f"the target drops the connection: AsyncEvent {pdu['AsyncEvent']}",
                         time2wait=pdu["Parameter2"],
                     )
+            case Reaction.AWAIT_DROP:
+                self._time2wait = pdu["Parameter2"]
             case Reaction.NEGOTIATE:
                 self._spawn(self._negotiate)
             case Reaction.TERMINATE_TASKS:

@@ -127,16 +127,20 @@ class LoginExchange:
             # With nothing but CHAP to choose there is more to say; otherwise this may be all.
             self._transit = "None" in self._security.get(_AUTH_METHOD, "None").split(",")
             if self._stage == _OPERATIONAL:
-                pairs += self._offers.items()
-                self._offers = {}
+                pairs += self._take_offers()
         elif self._stage == _OPERATIONAL and self._offers:
-            pairs += self._offers.items()
-            self._offers = {}
+            pairs += self._take_offers()
             self._transit = True
         pairs += self._say
         self._say = []
         data = encode_text(pairs)
         self._parts = [data[at : at + DEFAULT_SEGMENT] for at in range(0, len(data), DEFAULT_SEGMENT)]
+
+    def _take_offers(self) -> list[tuple[str, str]]:
+        offers = list(self._offers.items())
+        if not self._conduct.repeats_offers():
+            self._offers = {}
+        return offers
 
     # --- responses ------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """Known ways of real initiators that are not the standard's, one small class each.
 
-The names say whose they are. What is said of libiscsi was seen on the wire of version 1.19 or is plain in its source,
-what is said of open-iscsi is plain in its source. `clause` is what they should have heeded, or, where the standard
-leaves a choice, where it does so. Other things that libiscsi does, such as to drop the connection at a wrong digest or
-at an answer to no task, are what the conforming initiator does too.
+The names say whose they are. What is said of libiscsi was seen on the wire of version 1.19 or is plain in its source
+and object code, what is said of open-iscsi is plain in its source. `clause` is what they should have heeded, or, where
+the standard leaves a choice, where it does so. Other things that libiscsi does, such as to drop the connection at a
+wrong header digest or at an AHS, are what the conforming initiator does too.
 """
 
 from __future__ import annotations
@@ -21,9 +21,19 @@ __all__ = ["PERSONALITIES", "QUIRKS", "Quirk"]
 
 #: The first level of a LUN: two bytes of eight (RFC 7143 11.2.1.7, SAM)
 _FIRST_LEVEL = 0xFFFF << 48
-#: How often libiscsi tries to come to the full feature phase, and how long it waits before it comes back
-_LIBISCSI_ROUNDS = 10
-_LIBISCSI_PAUSE = 3.0
+#: How often libiscsi tries to come to the full feature phase, and how far apart it comes back
+_LIBISCSI_ROUNDS = 11
+_LIBISCSI_INTERVAL = 3.0
+
+
+#: All but these make libiscsi reconnect
+_LIBISCSI_REACTIONS = {
+    0: Reaction.NOTHING,
+    1: Reaction.LOG_OUT,
+    2: Reaction.AWAIT_DROP,
+    3: Reaction.AWAIT_DROP,
+    4: Reaction.LOG_OUT,
+}
 
 
 class Quirk(Conduct):
@@ -81,15 +91,24 @@ class AcknowledgeIsAnError(Quirk):
         raise ProtocolError("Data-In with A", section=self.clause)
 
 
+class StrayAnswers(Quirk):
+    """Take no notice of an answer to a task that there is not."""
+
+    name = "libiscsi-unknown-task"
+    clause = "RFC 7143 7.10"
+
+    def unknown_task(self, pdu: Pdu) -> None:
+        """Let it pass."""
+
+
 class AsyncEvents(Quirk):
-    """Log out at a request to negotiate, reconnect at any event that is not known."""
+    """Log out at a request to negotiate, wait to be dropped, reconnect at any event that is not known."""
 
     name = "libiscsi-async"
     clause = "RFC 7143 11.9.1"
 
     def reaction(self, event: int) -> Reaction:
-        known = {0: Reaction.NOTHING, 1: Reaction.LOG_OUT, 4: Reaction.LOG_OUT}
-        return known.get(event, Reaction.WAIT_AND_RECONNECT)
+        return _LIBISCSI_REACTIONS.get(event, Reaction.WAIT_AND_RECONNECT)
 
 
 class LateAcknowledgement(Quirk):
@@ -105,6 +124,16 @@ class LateAcknowledgement(Quirk):
 
     def wrong_statsn(self, pdu: Pdu, expected: int) -> None:
         """Let pass what it has miscounted itself."""
+
+
+class EmptyPlace(Quirk):
+    """Leave the place of a rejected command empty, so that the target takes none that follow."""
+
+    name = "libiscsi-reject"
+    clause = "RFC 7143 7.3"
+
+    def fills_place(self) -> bool:
+        return False
 
 
 class ShortPingLun(Quirk):
@@ -150,8 +179,18 @@ class NoContinuation(Quirk):
         return False
 
 
+class RepeatedOffers(Quirk):
+    """Offer all operational keys again in each Login Request of the stage."""
+
+    name = "libiscsi-offers"
+    clause = "RFC 7143 6.3"
+
+    def repeats_offers(self) -> bool:
+        return True
+
+
 class FewRounds(Quirk):
-    """Give a login up after ten requests."""
+    """Give a login up after eleven requests."""
 
     name = "libiscsi-login-rounds"
     clause = "RFC 7143 6.3"
@@ -160,14 +199,17 @@ class FewRounds(Quirk):
         return _LIBISCSI_ROUNDS
 
 
-class SlowReturn(Quirk):
-    """Wait three seconds before it comes back, however short Time2Wait is."""
+class OwnReturn(Quirk):
+    """Come back without heed of DefaultTime2Wait, but three seconds after the last return at the soonest."""
 
     name = "libiscsi-reconnect"
     clause = "RFC 7143 13.15"
 
-    def reconnect_after(self, time2wait: float) -> float:
-        return max(super().reconnect_after(time2wait), _LIBISCSI_PAUSE)
+    def reconnect_after(self, time2wait: float, *, told: bool) -> float:
+        return time2wait if told else 0.0
+
+    def reconnect_interval(self) -> float:
+        return _LIBISCSI_INTERVAL
 
 
 class NoTsih(Quirk):
@@ -191,8 +233,9 @@ class AnyPortalGroup(Quirk):
 
 
 _LIBISCSI: tuple[type[Quirk], ...] = (
-    *(StatSNGaps, UncheckedDataSN, TrustedOffset, AcknowledgeIsAnError, AsyncEvents, LateAcknowledgement),
-    *(ShortPingLun, UncheckedLoginKeys, UncheckedTransit, NoContinuation, FewRounds, SlowReturn),
+    *(StatSNGaps, UncheckedDataSN, TrustedOffset, AcknowledgeIsAnError, StrayAnswers, AsyncEvents),
+    *(LateAcknowledgement, EmptyPlace, ShortPingLun),
+    *(UncheckedLoginKeys, UncheckedTransit, NoContinuation, RepeatedOffers, FewRounds, OwnReturn),
 )
 _OPEN_ISCSI: tuple[type[Quirk], ...] = (NoTsih, AnyPortalGroup)
 

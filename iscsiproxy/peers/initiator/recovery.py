@@ -145,7 +145,11 @@ class RecoveringSession:
     async def _come_back(self, recovery: Recovery, lost: Session) -> Session:
         """Log in again, as often as it takes; an initiator's error is not tried again (RFC 7143 11.13.5)."""
         said = recovery.reason.time2wait
-        wait = self._conduct.reconnect_after(lost.parameters.time2wait if said is None else said)
+        time2wait = lost.parameters.time2wait if said is None else said
+        wait = self._conduct.reconnect_after(time2wait, told=said is not None)
+        last = self.recoveries[-2].logged_in if len(self.recoveries) > 1 else None
+        if last is not None:
+            wait = max(wait, last + self._conduct.reconnect_interval() - recovery.lost)
         while True:
             await trio.sleep(wait)
             recovery.attempts += 1
@@ -160,7 +164,7 @@ class RecoveringSession:
             else:
                 recovery.logged_in = trio.current_time()
                 return session
-            wait = self._conduct.reconnect_after(max(wait, _PAUSE))
+            wait = max(wait, _PAUSE)
 
     def _set(self, session: Session) -> None:
         self._session = session

@@ -13,18 +13,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from iscsiproxy.errors import AhsError
 from iscsiproxy.peers.parameters import DEFAULT_SEGMENT
-from iscsiproxy.peers.target.conduct import Disconnect
+from iscsiproxy.peers.target.conduct import INCORRECT_AMOUNT, Disconnect
 from iscsiproxy.peers.target.login import Login
 from iscsiproxy.peers.target.management import ManagementRequest
+from iscsiproxy.peers.target.objections import NUMBERED, Reason, command_objection, misfit, objection
 from iscsiproxy.peers.target.requests import LogoutRequest, NopRequest, TextRequest
-from iscsiproxy.peers.target.task import Burst, Task
+from iscsiproxy.peers.target.task import Burst, Task, abort_all
 from iscsiproxy.peers.target.text import TextExchange
 from iscsiproxy.wire import serial
-from iscsiproxy.wire.ahs import AhsType, parse_ahs
 from iscsiproxy.wire.fields import NO_TAG
-from iscsiproxy.wire.opcodes import End, Opcode, sender_of
+from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 
 if TYPE_CHECKING:
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-#: Reject reasons (RFC 7143 11.17.1)
-_DATA_DIGEST, _PROTOCOL_ERROR, _NOT_SUPPORTED, _TOO_MANY_IMMEDIATE = 0x02, 0x04, 0x05, 0x06
-_IN_PROGRESS, _INVALID_FIELD = 0x07, 0x09
 #: What takes a StatSN (RFC 7143 4.2.2.2); NOP-In, Data-In and Reject are looked at closer
 _STATUS_PDUS = frozenset(
     {
@@ -43,13 +39,6 @@ _STATUS_PDUS = frozenset(
         *(Opcode.LOGOUT_RESPONSE, Opcode.ASYNC),
     }
 )
-_NUMBERED = frozenset(
-    {
-        *(Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TMF_REQUEST, Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST),
-    }
-)
-#: What may carry an AHS, and what may not carry data (RFC 7143 11.2.1.5, 11.5, 11.14)
-_NO_DATA = frozenset({Opcode.TMF_REQUEST, Opcode.LOGOUT_REQUEST, Opcode.SNACK})
 #: How much data may wait to be sent before nothing more is received, in bytes.
 _MOST_WAITING = 1 << 20
 #: What a queued answer costs us beside its data, in bytes, or a little more.
@@ -58,10 +47,6 @@ _PDU_COST = 1 << 10
 _MOST_IMMEDIATE = 64
 #: How many ended commands are remembered whose Data-Out may still be on its way.
 _MOST_ABSORBED = 1024
-#: Task attributes 5 to 7 are reserved (RFC 7143 11.3.1)
-_LAST_ATTRIBUTE = 4
-#: AsyncEvents "negotiation", "task termination" (RFC 7143 11.9.1)
-_TASKS_TERMINATED = 5
 #: The StatSN of the first Login Response; any will do (RFC 7143 4.2.2.2)
 _FIRST_STATSN = 1
 
@@ -93,7 +78,6 @@ class Connection:
         self._out: deque[tuple[Iterator[Pdu], int]] = deque()
         self._waiting = 0
         self._statsn = _FIRST_STATSN
-        self.exp_statsn = _FIRST_STATSN
         self._bursts: dict[int, Burst] = {}
         self._absorbed: dict[tuple[int, int], None] = {}
         self._ping_tag = NO_TAG
@@ -137,6 +121,8 @@ class Connection:
 
     def put(self, pdus: Iterable[Pdu], *, cost: int = 0) -> None:
         """Queue PDUs without sequence numbers; `cost` is how many bytes wait in them where they are not made yet."""
+        if self.closed:
+            return
         if isinstance(pdus, Sequence):
             cost += sum(map(len, pdus))
         cost += _PDU_COST
@@ -224,12 +210,6 @@ class Connection:
             ]
         )
 
-    def tasks_terminated(self, lun: int) -> None:
-        """Take note that another initiator's doing has ended a command (RFC 7143 4.2.3.4, 11.9.1)."""
-        session = self.session
-        if session is not None and session.parameters.task_reporting == "FastAbort":
-            self.send_async(_TASKS_TERMINATED, lun=lun)
-
     # --- the end --------------------------------------------------------------------------------------------------
 
     def close_after_output(self, reason: str, *, final: bool = False) -> None:
@@ -283,16 +263,13 @@ class Connection:
             self._login_exp_cmdsn = pdu["CmdSN"]
         if login.logged_in is not None:
             self._login = None
-            self.session = self._node.admit(login.logged_in, login.tsih, self)
-            parameters = self.session.parameters
-            self.text = TextExchange(
-                self,
-                parameters,
-                discovery=self.session.discovery,
-                target=self.session.identity.target,
-            )
-            self.receive_digests = self._send_digests = (parameters.header_digest, parameters.data_digest)
-            self.receive_segment = parameters.receive_segment
+            status = self._node.refusal(login.logged_in.identity)
+            if status is None:
+                self._begin(self._node.admit(login.logged_in, login.tsih, self))
+            else:
+                # While it logged in, the session that it wanted to join has gone, or the last place.
+                self._refuse(responses[-1], status, tsih=login.logged_in.identity.tsih)
+                return
         if responses:
             self.put(responses)
         if login.failed:
@@ -301,6 +278,20 @@ class Connection:
                 self.close_after_output(self.reason)
             else:
                 self.drop(self.reason)
+
+    def _begin(self, session: Session) -> None:
+        """Enter full feature phase."""
+        self.session = session
+        parameters = session.parameters
+        self.text = TextExchange(self, parameters, discovery=session.discovery, target=session.identity.target)
+        self.receive_digests = self._send_digests = (parameters.header_digest, parameters.data_digest)
+        self.receive_segment = parameters.receive_segment
+
+    def _refuse(self, response: Pdu, status: int, *, tsih: int) -> None:
+        """Turn the final response of a login into a refusal, and close behind it."""
+        fields = {"T": 0, "CSG": 0, "NSG": 0, "TSIH": tsih, "Status-Class": status >> 8, "Status-Detail": status & 0xFF}
+        self.put([response.with_data(b"").with_fields(fields)])
+        self.close_after_output("login: no such session any more")
 
     def _receive(self, pdu: Pdu) -> None:
         """Take a PDU in full feature phase."""
@@ -311,48 +302,33 @@ class Connection:
             self.drop("a wrong header digest")
             return
         opcode = pdu.opcode
-        if opcode in (Opcode.DATA_OUT, Opcode.SNACK) or opcode in _NUMBERED:
-            self.exp_statsn = pdu["ExpStatSN"]
-        if (reason := self._objection(pdu, session)) is not None:
+        if (reason := misfit(opcode, discovery=session.discovery)) is not None:
+            self.reject(pdu, reason)
+        elif opcode in NUMBERED and not session.admits(pdu):
+            # Whatever else may be wrong with it, nobody hears of it (RFC 7143 4.2.2.1).
+            if self.conduct.duplicate_kills_original():
+                abort_all([task for task in session.tasks.values() if task.has_number(pdu["CmdSN"])])
+        elif (reason := objection(pdu)) is not None:
             self.reject(pdu, reason)
         elif opcode == Opcode.DATA_OUT:
             self._receive_data(pdu, session)
         elif opcode == Opcode.NOP_OUT and pdu["ITT"] == NO_TAG:
             self.pong(pdu["TTT"])
-        elif session.admits(pdu):
+        else:
             self._receive_request(pdu, session)
-        elif self.conduct.duplicate_kills_original():
-            for task in [task for task in session.tasks.values() if task.cmdsn == pdu["CmdSN"] and not task.immediate]:
-                task.abort()
-
-    def _objection(self, pdu: Pdu, session: Session) -> int | None:
-        """Give the reason to reject a PDU for what it is, if there is one (RFC 7143 11.17.1)."""
-        opcode = pdu.opcode
-        if sender_of(opcode) is End.TARGET or opcode == Opcode.LOGIN_REQUEST:
-            return _PROTOCOL_ERROR
-        if opcode == Opcode.SNACK:
-            return _PROTOCOL_ERROR  # ErrorRecoveryLevel 0 knows none (7.1.5)
-        if opcode not in _NUMBERED and opcode != Opcode.DATA_OUT:
-            return _NOT_SUPPORTED
-        if session.discovery and opcode not in (Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST):
-            return _PROTOCOL_ERROR  # RFC 7143 4.3
-        if (pdu.ahs and opcode != Opcode.SCSI_COMMAND) or (pdu.data and opcode in _NO_DATA):
-            return _INVALID_FIELD
-        if pdu.data_digest_ok() is False and opcode != Opcode.DATA_OUT:
-            return _DATA_DIGEST
-        if pdu["ITT"] == NO_TAG and (opcode != Opcode.NOP_OUT or not pdu["I"]):
-            return _INVALID_FIELD
-        return None
 
     def _receive_request(self, pdu: Pdu, session: Session) -> None:
         """Take what has a CmdSN and is in its window."""
-        if pdu["ITT"] in session.tasks:
-            self.reject(pdu, _IN_PROGRESS)
+        if session.knows(pdu["ITT"]):
+            self.reject(pdu, Reason.IN_PROGRESS)
+            return
+        if pdu["I"] and session.immediate >= _MOST_IMMEDIATE:
+            self.reject(pdu, Reason.TOO_MANY_IMMEDIATE)
             return
         request: Request
         match pdu.opcode:
             case Opcode.SCSI_COMMAND:
-                if (reason := self._command_objection(pdu, session)) is not None:
+                if (reason := command_objection(pdu)) is not None:
                     self.reject(pdu, reason)
                     return
                 request = session.tasks[pdu["ITT"]] = Task(self, pdu)
@@ -365,27 +341,6 @@ class Connection:
             case _:
                 request = LogoutRequest(self, pdu)
         session.enter(pdu, request)
-
-    def _command_objection(self, pdu: Pdu, session: Session) -> int | None:
-        """Give the reason to reject a SCSI Command (RFC 7143 11.3)."""
-        reads, writes, final, length = pdu["R"], pdu["W"], pdu["F"], len(pdu.data)
-        if pdu["I"] and sum(task.immediate for task in session.tasks.values()) >= _MOST_IMMEDIATE:
-            return _TOO_MANY_IMMEDIATE
-        if pdu["ATTR"] > _LAST_ATTRIBUTE or not (writes or final) or (length and not writes):
-            return _INVALID_FIELD
-        if pdu["EDTL"] and not (reads or writes):
-            return _INVALID_FIELD
-        if writes and not final and length and length == pdu["EDTL"]:
-            return _INVALID_FIELD
-        try:
-            kinds = [segment.type for segment in parse_ahs(pdu.ahs)]
-        except AhsError:
-            return _INVALID_FIELD
-        if any(kind not in tuple(AhsType) for kind in kinds) or len(set(kinds)) != len(kinds):
-            return _INVALID_FIELD
-        if (AhsType.BIDIRECTIONAL_READ_EDTL in kinds) != bool(reads and writes):
-            return _INVALID_FIELD
-        return None
 
     # --- Data-Out -------------------------------------------------------------------------------------------------
 
@@ -409,7 +364,7 @@ class Connection:
         itt, tag = pdu["ITT"], pdu["TTT"]
         intact = pdu.data_digest_ok() is not False
         if not intact:
-            self.reject(pdu, _DATA_DIGEST)
+            self.reject(pdu, Reason.DATA_DIGEST)
         task = session.tasks.get(itt)
         burst = None
         if tag == NO_TAG:
@@ -417,12 +372,12 @@ class Connection:
         elif tag in self._bursts and self._bursts[tag].task is task:
             burst = self._bursts[tag]
         if burst is not None and task is not None and tag in (NO_TAG, burst.tag):
-            if tag != NO_TAG and pdu["LUN"] != task.lun:
-                self.reject(pdu, _INVALID_FIELD)  # RFC 7143 4.2.5.3
-                return
+            if burst.solicited and pdu["LUN"] != task.lun:  # RFC 7143 4.2.5.3, 11.7.4
+                self.reject(pdu, Reason.INVALID_FIELD)
+                task.fail(INCORRECT_AMOUNT)
             task.take(burst, pdu, intact=intact)
         elif (itt, tag) in self._absorbed:
             if pdu["F"]:
                 del self._absorbed[itt, tag]
         elif intact:
-            self.reject(pdu, _INVALID_FIELD)
+            self.reject(pdu, Reason.INVALID_FIELD)

@@ -110,6 +110,10 @@ class Task:
         state = "over" if self.over else "delivered" if self.delivered else "waiting"
         return f"<Task {self.itt:#010x} {state}, {len(self._data)} bytes, {len(self.bursts)} bursts>"
 
+    def has_number(self, cmdsn: int) -> bool:
+        """Tell whether the command has this CmdSN for its own."""
+        return self.cmdsn == cmdsn and not self.immediate
+
     # --- its turn -------------------------------------------------------------------------------------------------
 
     def deliver(self) -> bool:
@@ -205,7 +209,7 @@ class Task:
         elif self._misplaced(burst, pdu):
             self.fail(self._conduct.broken_sequence())
         burst.data_sn = serial.add(pdu["DataSN"], 1)
-        burst.received += len(pdu.data)
+        burst.received = max(burst.received, pdu["BufferOffset"] + len(pdu.data) - burst.offset)
         if burst.received > burst.length:
             # Said at once: what is too much is not even kept.
             self.fail(self._wrong_length(burst))
@@ -245,8 +249,9 @@ class Task:
         self._settle()
 
     def _store(self, offset: int, data: bytes) -> None:
-        """Keep what is inside the initiator's buffer, and nothing of what is beyond it."""
-        if offset >= self._edtl or self._failure is not None:
+        """Keep what is inside the initiator's buffer, and nothing of what is beyond it or behind a hole of any size."""
+        furthest = min(self._edtl, len(self._data) + self._session.parameters.max_burst_length)
+        if offset >= furthest or self._failure is not None:
             return
         if len(self._data) < offset:
             self._data.extend(bytes(offset - len(self._data)))

@@ -40,7 +40,10 @@ def test_what_the_standard_allows_is_done() -> None:
     conduct.acknowledge_asked(PDU)
     conduct.long_sequence(1 << 20)
     assert conduct.continues_response()
-    assert (conduct.login_tsih(7), conduct.ping_lun(1 << 63), conduct.reconnect_after(0)) == (7, 1 << 63, 0)
+    assert (conduct.login_tsih(7), conduct.ping_lun(1 << 63), conduct.reconnect_after(9, told=False)) == (
+        *(7, 1 << 63, 9),
+    )
+    assert (conduct.reconnect_interval(), conduct.repeats_offers(), conduct.fills_place()) == (0, False, True)
     assert [conduct.reaction(event) for event in (0, 1, 2, 3, 4, 5, 248)] == [
         Reaction.NOTHING,
         Reaction.LOG_OUT,
@@ -64,7 +67,7 @@ def test_which_PDUs_take_a_StatSN() -> None:
 
 def test_quirks_stack_and_leave_the_rest() -> None:
     class Early(Conduct):
-        def reconnect_after(self, time2wait: float) -> float:
+        def reconnect_after(self, time2wait: float, *, told: bool) -> float:
             return 0
 
     class Blind(Conduct):
@@ -73,6 +76,6 @@ def test_quirks_stack_and_leave_the_rest() -> None:
 
     conduct = with_quirks([Early, Blind])
     conduct.wrong_statsn(PDU, 1)
-    assert conduct.reconnect_after(9) == 0
+    assert conduct.reconnect_after(9, told=True) == 0
     with pytest.raises(ProtocolError):
         conduct.unknown_task(PDU)

@@ -149,7 +149,7 @@ async def test_a_conduct_may_wait_longer(
     autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
 ) -> None:
     class Slow(Conduct):
-        def reconnect_after(self, time2wait: float) -> float:
+        def reconnect_after(self, time2wait: float, *, told: bool) -> float:
             return 30
 
     async with trio.open_nursery() as nursery:

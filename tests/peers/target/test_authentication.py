@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscsiproxy.peers.chap import Account, parse_challenge, response
+from iscsiproxy.peers.chap import ALGORITHMS, Account, Challenge, parse_challenge, proves, response
 from iscsiproxy.peers.target.authentication import CHAP_KEYS, Authentication, AuthenticationFailed
 from iscsiproxy.peers.target.settings import TargetSettings
 
@@ -32,6 +32,24 @@ def test_step_by_step() -> None:
     assert not security.done
     challenge = parse_challenge(6, asked["CHAP_I"], asked["CHAP_C"])
     assert security.take(dict(response(challenge, ALICE))) == ()
+    assert security.done
+
+
+@pytest.mark.parametrize("mutual", [None, Account(name="disk", secret=b"and so has the disk")])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_each_algorithm_one_way_and_both(algorithm: int, mutual: Account | None) -> None:
+    security = begin(TargetSettings(accounts=(ALICE,), mutual=mutual, chap_algorithms=tuple(ALGORITHMS)))
+    security.take({"AuthMethod": "CHAP"})
+    asked = dict(security.take({"CHAP_A": str(algorithm)}))
+    proof = dict(response(parse_challenge(algorithm, asked["CHAP_I"], asked["CHAP_C"]), ALICE))
+    if mutual is None:
+        assert security.take(proof) == ()
+    else:
+        mine = Challenge(algorithm=algorithm, identifier=9, value=b"mine")
+        answer = dict(security.take(proof | dict(mine.pairs)))
+        assert sorted(answer) == ["CHAP_N", "CHAP_R"]
+        assert proves(mine, mutual, answer["CHAP_N"], answer["CHAP_R"])
+        assert not proves(mine, ALICE, answer["CHAP_N"], answer["CHAP_R"])
     assert security.done
 
 
@@ -70,6 +88,19 @@ def test_the_algorithms_come_alone(key: str) -> None:
     security.take({"AuthMethod": "CHAP"})
     with pytest.raises(AuthenticationFailed):
         security.take({"CHAP_A": "5", key: "1"})
+
+
+@pytest.mark.parametrize("again", [{"AuthMethod": "CHAP"}, {}])
+def test_nothing_comes_with_or_behind_the_proof(again: dict[str, str]) -> None:
+    """Also where the conduct lets keys be said twice."""
+    security = begin()
+    security.take({"AuthMethod": "CHAP"})
+    asked = dict(security.take({"CHAP_A": "5"}))
+    proof = dict(response(parse_challenge(5, asked["CHAP_I"], asked["CHAP_C"]), ALICE))
+    if not again:
+        security.take(proof)
+    with pytest.raises(AuthenticationFailed):
+        security.take(again | proof)
 
 
 WORDS = st.dictionaries(

@@ -302,6 +302,26 @@ def test_a_discovery_session() -> None:
     assert found.parameters == Parameters(header_digest=True, send_segment=65536, receive_segment=262144, time2retain=0)
 
 
+def test_a_discovery_that_names_a_target_is_told_its_portal_group_and_takes_no_other() -> None:
+    """RFC 7143 13.9: the tag answers TargetName, whatever the session."""
+    login = begin(TargetSettings(portal_group=4))
+    assert said(ask(login, NAMES | {"SessionType": "Discovery"}, T=0)) == {
+        "TargetPortalGroupTag": "4",
+        "MaxRecvDataSegmentLength": "262144",
+    }
+    ask(login)
+    assert done(login).identity.target is None
+
+
+def test_the_portal_group_comes_with_the_first_answer_to_a_whole_text() -> None:
+    """RFC 7143 6.3.1, 13.9: not with the empty one to a part, and not a second time."""
+    login = begin()
+    assert ask(login, encode_text(NAMES.items())[:-4], CSG=0, C=1, T=0).data == b""
+    assert said(ask(login, encode_text(NAMES.items())[-4:], CSG=0, T=0)) == {"TargetPortalGroupTag": "1"}
+    assert ask(login, CSG=0, NSG=1).data == b""
+    assert "TargetPortalGroupTag" not in said(ask(login))
+
+
 def test_a_second_connection_has_no_say_in_what_the_session_has() -> None:
     """RFC 7143 13: "LO" keys belong to the leading login; the connection's own are negotiated as ever."""
     login = begin()
@@ -354,6 +374,8 @@ def test_one_key_and_its_answer(key: str, value: str, answer: str | None) -> Non
         {"MaxBurstLength": "Irrelevant"},
         {"HeaderDigest": "Reject"},
         {"TargetPortalGroupTag": "NotUnderstood"},
+        {"InitiatorAlias": "Reject"},
+        {"X-k": "Irrelevant"},
         {"TargetPortalGroupTag": "1"},
         {"TargetAlias": "you"},
         {"TargetAddress": "192.0.2.1"},
@@ -516,7 +538,9 @@ def test_8192_bytes_of_text_are_taken() -> None:
 
 
 def test_more_than_a_login_PDU_may_hold() -> None:
-    assert refused(begin(), encode_text(NAMES.items()) + b"X-k=" + 8192 * b"v" + b"\0") == 0x0200
+    keys = NAMES | {f"X-{number:02}": 250 * "v" for number in range(32)}
+    assert 8192 < len(encode_text(keys.items())) < 8500
+    assert refused(begin(), keys) == 0x0200
 
 
 def test_more_text_than_is_good() -> None:
@@ -751,6 +775,14 @@ def test_quirk_an_unknown_key_in_parts_is_passed_over() -> None:
     for parts, expected in (([text[:-8], text[-8:]], False), ([text], True)):
         login = begin(conduct=with_quirks([W19]))
         assert ("X-com.example.proxy" in said(say_in_parts(login, parts))) is expected
+
+
+def test_quirk_a_text_in_parts_does_not_tell_on_the_next() -> None:
+    login = begin(conduct=with_quirks([W19]))
+    text = encode_text(NAMES.items())
+    ask(login, text[:5], C=1, T=0)
+    ask(login, text[5:], T=0)
+    assert said(ask(login, {"X-com.example.proxy": "1"})) == {"X-com.example.proxy": "NotUnderstood"}
 
 
 def test_a_conduct_may_close_the_connection() -> None:

@@ -140,6 +140,13 @@ def test_W19_says_nothing_to_an_unknown_key_in_a_text_of_several_parts() -> None
         assert whole["X-com.example.proxy"] == "NotUnderstood"
 
 
+def test_W19_is_about_that_text_alone() -> None:
+    exchange, text = login(with_quirks([QUIRKS["W19"]])), encode_text(NAMES.items())
+    one(exchange, login_request(text[:9], T=0, C=1))
+    one(exchange, login_request(text[9:], T=0))
+    assert said(one(exchange, login_request({"X-k": "1"}))) == {"X-k": "NotUnderstood"}
+
+
 # --- Text ---
 
 
