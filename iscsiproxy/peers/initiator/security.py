@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 
+from iscsiproxy.errors import UsageError
 from iscsiproxy.peers.chap import Account, Challenge, ChapError, choose, parse_challenge, proves, response
 from iscsiproxy.peers.initiator.errors import ConnectionLost, ProtocolError
 from iscsiproxy.wire.text import TextPair
@@ -15,9 +16,14 @@ _SECTION = "RFC 7143 12.1.3"
 
 
 class ChapInitiator:
-    """CHAP on one connection; `done` tells that both ends have proved what they were asked for."""
+    """CHAP on one connection; `done` tells that both ends have proved what they were asked for.
+
+    Raises UsageError where one secret is to serve both directions (RFC 7143 9.2.1: it must not).
+    """
 
     def __init__(self, account: Account, mutual: Account | None, *, algorithms: Sequence[int]) -> None:
+        if mutual is not None and mutual.secret == account.secret:
+            raise UsageError(f"CHAP: {account.name} and {mutual.name} have the same secret (RFC 7143 9.2.1)")
         self.done = False
         self._account = account
         self._mutual = mutual

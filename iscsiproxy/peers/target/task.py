@@ -249,9 +249,11 @@ class Task:
         self._settle()
 
     def _store(self, offset: int, data: bytes) -> None:
-        """Keep what is inside the initiator's buffer, and nothing of what is beyond it or behind a hole of any size."""
-        furthest = min(self._edtl, len(self._data) + self._session.parameters.max_burst_length)
-        if offset >= furthest or self._failure is not None:
+        """Keep what is inside the initiator's buffer, and nothing of what is beyond it or far behind a hole."""
+        if offset >= self._edtl or self._failure is not None:
+            return
+        if offset > max(self._asked, len(self._data)) + self._session.parameters.max_burst_length:
+            self.fail(INCORRECT_AMOUNT)  # whoever forgives a hole need not fill one of any size
             return
         if len(self._data) < offset:
             self._data.extend(bytes(offset - len(self._data)))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from iscsiproxy.errors import UsageError
 from iscsiproxy.peers.chap import Account, Challenge, parse_challenge, proves, response
 from iscsiproxy.peers.initiator.errors import ConnectionLost, ProtocolError
 from iscsiproxy.peers.initiator.security import ChapInitiator
@@ -65,6 +66,11 @@ def test_a_proof_left_out_ends_the_login() -> None:
     chap.receive(ASKED)
     with pytest.raises(ProtocolError, match="CHAP_N"):
         chap.receive([("CHAP_R", "0x00")])
+
+
+def test_one_secret_is_not_for_both_directions() -> None:
+    with pytest.raises(UsageError, match="me and you have the same secret"):
+        begin(Account(name="you", secret=ME.secret))
 
 
 def test_nothing_shows_a_secret() -> None:
