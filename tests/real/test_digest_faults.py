@@ -86,6 +86,21 @@ def of_the_same_task(run: Run, leg: str) -> list[tshark.Pdu]:
     ]
 
 
+def unsealed(run: Run) -> list[tshark.Pdu]:
+    """List what lacks a right digest of its header, or of its data if it has any; a login has none (RFC 7143 13.1).
+
+    Of a Reject tshark shows the header in it instead of the digest behind it.
+    """
+    return [
+        pdu
+        for frame in run.frames
+        for pdu in frame.pdus
+        if pdu.opcode not in (LOGIN_REQUEST, LOGIN_RESPONSE)
+        if pdu.header_digest != "good"
+        or (pdu.opcode != REJECT and pdu.number("iscsi.datasegmentlength") and pdu.data_digest != "good")
+    ]
+
+
 def one_wrong_digest(run: Run, *, part: str, leg: str) -> None:
     """See that one bit of one digest is all that differs, and that tshark finds that digest wrong, and no other."""
     difference, old, new = only(run)
@@ -100,6 +115,7 @@ def one_wrong_digest(run: Run, *, part: str, leg: str) -> None:
     digests = {"header": changed.header_digest, "data": changed.data_digest}
     assert digests[part] == "bad"
     assert [problem.partition(": ")[2] for problem in run.problems] == [f"{changed.name}: wrong {part} digest"]
+    assert unsealed(run) == [changed]
 
 
 def done_again_and_clean(run: Run) -> None:
@@ -365,17 +381,6 @@ async def test_without_recovery_the_initiator_says_why_it_has_left(kind: str, tm
 
 
 # --- no fault at all --------------------------------------------------------------------------------------------------
-
-
-def unsealed(run: Run) -> list[tshark.Pdu]:
-    """List what lacks a right digest of its header, or of its data if it has any; a login has none (RFC 7143 13.1)."""
-    return [
-        pdu
-        for frame in run.frames
-        for pdu in frame.pdus
-        if pdu.opcode not in (LOGIN_REQUEST, LOGIN_RESPONSE)
-        if pdu.header_digest != "good" or (pdu.number("iscsi.datasegmentlength") and pdu.data_digest != "good")
-    ]
 
 
 @BOTH_TARGETS

@@ -150,6 +150,9 @@ class Connection:
             return pdu  # none of the numbers means anything (RFC 7143 11.13.5)
         numbers = {}
         session = self.session
+        if session is None and self._login is not None:
+            # The session that a connection logs in to again has numbers already.
+            session = self._node.session_of(self._login.tsih)
         if session is not None:
             numbers = {"ExpCmdSN": session.exp_cmdsn, "MaxCmdSN": session.max_cmdsn}
         elif login:

@@ -58,6 +58,10 @@ class Node:
         """Give the sessions, connected or not."""
         return tuple(self._sessions.values())
 
+    def session_of(self, tsih: int) -> Session | None:
+        """Give the session with this TSIH, if there is one."""
+        return self._sessions.get(tsih)
+
     # --- what a login asks ----------------------------------------------------------------------------------------
 
     def refusal(self, identity: Identity) -> int | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from iscsiproxy.wire import serial
@@ -17,7 +19,7 @@ LEVEL_2 = {"iSCSIProtocolLevel": "2"}
 ASKED = {"InitialR2T": "Yes", "ImmediateData": "No"}
 
 
-def begun(keys: dict[str, str] | None = None, **values: object) -> Initiator:
+def begun(keys: dict[str, str] | None = None, **values: Any) -> Initiator:
     return Initiator(node(**values)).start(keys)
 
 
@@ -35,12 +37,12 @@ def response(pdus: list[Pdu], request: Pdu) -> int:
     return answer["Response"]
 
 
-def ask(initiator: Initiator, function: int, **fields: int) -> int:
+def ask(initiator: Initiator, function: int, **fields: Any) -> int:
     request = initiator.tmf(function, **fields)
     return response(initiator.send(request), request)
 
 
-def open_write(initiator: Initiator, lba: int = 0, **fields: int) -> tuple[Pdu, Pdu]:
+def open_write(initiator: Initiator, lba: int = 0, **fields: Any) -> tuple[Pdu, Pdu]:
     write = initiator.write(lba, 1, **fields)
     return write, one(initiator.send(write))
 

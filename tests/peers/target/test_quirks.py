@@ -7,10 +7,13 @@ from iscsiproxy.peers.target.login import Login
 from iscsiproxy.peers.target.quirks import PERSONALITIES, QUIRKS, Quirk
 from iscsiproxy.peers.target.text import TextExchange
 from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.text import encode_text
 from tests.peers.target import desk
 from tests.peers.target.desk import NAMES, TARGET, TSIH, Desk, answer, login_request, said, status, text_request
+from tests.peers.target.wire import BLOCK, Initiator, node, pattern, sense
+from tests.peers.target.wire import one as only
 
 SEGMENT = {"MaxRecvDataSegmentLength": "8192"}
 #: Each test is done by the standard and with the quirk, and shows the difference.
@@ -211,3 +214,151 @@ def test_W10_disconnects_at_the_C_bit() -> None:
         for exchange in (normal(conduct), discovery(conduct)):
             with pytest.raises(Disconnect):
                 exchange.receive(request)
+
+
+# --- write data ---
+
+#: What may come without being asked for
+FREE = {"InitialR2T": "No", "ImmediateData": "Yes", "FirstBurstLength": "2048", "MaxBurstLength": "2048"}
+ASKED = FREE | {"InitialR2T": "Yes", "ImmediateData": "No"}
+
+
+def initiator(conduct: Conduct, keys: dict[str, str] | None = None) -> Initiator:
+    return Initiator(node(conduct=conduct)).start(keys)
+
+
+def test_W01_takes_more_immediate_data_than_FirstBurstLength() -> None:
+    for conduct, outcome in [(STANDARD, "B/0C/0C"), *((conduct, "00") for conduct in quirk("W01"))]:
+        peer = initiator(conduct, {"FirstBurstLength": "512"})
+        assert sense(only(peer.send(peer.write(0, 4, pattern(4))))) == outcome
+        assert peer.contents(0, 4) == (pattern(4) if outcome == "00" else bytes(2048))
+
+
+@pytest.mark.parametrize("blocks", [2, 6, 8])
+def test_W02_takes_another_amount_of_unsolicited_data(blocks: int) -> None:
+    for conduct, outcome in [(STANDARD, "B/0C/0D"), *((conduct, "00") for conduct in quirk("W02"))]:
+        peer = initiator(conduct, FREE)
+        write = peer.write(0, 8, F=0)
+        assert peer.send(write) == []
+        got = peer.send(peer.data_out(write["ITT"], pattern(blocks)))
+        while got[0].opcode == Opcode.R2T:
+            got = peer.send(*peer.answer(only(got), pattern(8)))
+        assert sense(only(got)) == outcome
+        taken = pattern(8) if blocks > 4 else pattern(blocks) + bytes((8 - blocks) * BLOCK)
+        assert peer.contents(0, 8) == (taken if outcome == "00" else bytes(8 * BLOCK))
+
+
+def test_W02_takes_a_short_answer_to_an_r2t() -> None:
+    for conduct, outcome in [(STANDARD, "B/0C/0D"), *((conduct, "00") for conduct in quirk("W02"))]:
+        peer = initiator(conduct, ASKED)
+        r2t = only(peer.send(peer.write(0, 4)))
+        short = peer.data_out(r2t["ITT"], pattern(2), TTT=r2t["TTT"])
+        assert sense(only(peer.send(short))) == outcome
+        assert peer.contents(0, 4) == (pattern(2) if outcome == "00" else bytes(1024)) + bytes(1024)
+
+
+@pytest.mark.parametrize("immediate", [False, True])
+def test_W03_takes_unsolicited_data_that_was_not_agreed(immediate: bool) -> None:
+    for conduct, outcome in [(STANDARD, "B/0C/0C"), *((conduct, "00") for conduct in quirk("W03"))]:
+        peer = initiator(conduct, ASKED)
+        write = peer.write(0, 1, pattern(1) if immediate else b"", F=int(immediate))
+        got = peer.send(write) if immediate else peer.send(write, peer.data_out(write["ITT"], pattern(1)))
+        assert sense(only(got)) == outcome
+        assert peer.contents(0) == (pattern(1) if outcome == "00" else bytes(BLOCK))
+
+
+@pytest.mark.parametrize("missing", range(3))
+def test_tgt_holes_writes_what_came_of_a_burst_with_a_hole(missing: int) -> None:
+    alone = with_quirks([QUIRKS["tgt-holes"]])
+    for conduct, outcome in [(STANDARD, "B/0C/0D"), (alone, "00"), (ALL, "00")]:
+        peer = initiator(conduct, ASKED)
+        r2t = only(peer.send(peer.write(0, 4)))
+        parts = peer.answer(r2t, pattern(4), step=BLOCK)
+        del parts[missing]
+        assert sense(only(peer.send(*parts))) == outcome
+        blocks = [pattern(4)[at * BLOCK : (at + 1) * BLOCK] for at in range(4)]
+        blocks[missing] = bytes(BLOCK)
+        assert peer.contents(0, 4) == (b"".join(blocks) if outcome == "00" else bytes(4 * BLOCK))
+
+
+def test_a_hole_that_is_forgiven_costs_no_more_than_a_burst() -> None:
+    peer = initiator(ALL, ASKED)
+    r2t = only(peer.send(peer.write(0, 4, EDTL=0xFFFFFFFF)))
+    far = peer.data_out(r2t["ITT"], pattern(1), TTT=r2t["TTT"], BufferOffset=0xF0000000)
+    assert sense(only(peer.send(far))) == "B/0C/0D"
+
+
+# --- commands and task management ---
+
+
+def test_W12_ignores_what_is_ahead() -> None:
+    for conduct, keeps in [(STANDARD, True), *((conduct, False) for conduct in quirk("W12"))]:
+        peer = initiator(conduct)
+        first, second = peer.ready(), peer.ready()
+        assert peer.send(second) == []
+        assert [pdu["ITT"] for pdu in peer.send(first)] == [first["ITT"], second["ITT"]][: 1 + keeps]
+        assert len(peer.send(second)) == 1 - keeps
+
+
+def test_W12_lets_a_duplicate_cost_the_original_its_answer() -> None:
+    for conduct, keeps in [(STANDARD, True), *((conduct, False) for conduct in quirk("W12"))]:
+        peer = initiator(conduct, ASKED)
+        write = peer.write(0, 1)
+        r2t = only(peer.send(write))
+        assert peer.send(write.with_fields({"ITT": 0x77})) == []
+        got = peer.send(*peer.answer(r2t, pattern(1)))
+        assert [sense(pdu) for pdu in got] == ["00"] * keeps
+
+
+def test_W13_has_completed_what_never_was() -> None:
+    for conduct, outcome in [(STANDARD, 1), *((conduct, 0) for conduct in quirk("W13"))]:
+        peer = initiator(conduct)
+        request = peer.tmf(1, RefTaskTag=0x77, RefCmdSN=peer.session.exp - 5000 & NO_TAG)
+        assert only(peer.send(request))["Response"] == outcome
+
+
+# --- logout, SNACK ---
+
+
+@pytest.mark.parametrize("reason", [1, 2])
+def test_W14_lets_discovery_log_out_for_any_reason(reason: int) -> None:
+    for conduct, deviates in [(STANDARD, False), *((conduct, True) for conduct in quirk("W14"))]:
+        peer = Initiator(node(conduct=conduct))
+        peer.log_in(target=None)
+        answer_ = only(peer.send(peer.logout(reason)))
+        succeeded = answer_.opcode == Opcode.LOGOUT_RESPONSE and answer_["Response"] == 0
+        assert (succeeded, peer.connection.closed) == (deviates, deviates)
+
+
+def test_W15_logs_out_a_connection_that_is_not_there() -> None:
+    for conduct, outcome in [(STANDARD, 1), *((conduct, 0) for conduct in quirk("W15"))]:
+        peer = initiator(conduct)
+        assert only(peer.send(peer.logout(1, CID=0x7777)))["Response"] == outcome
+        assert peer.alive()
+
+
+def test_W18_uses_the_StatSN_of_a_rejected_SNACK_again() -> None:
+    for conduct, step in [(STANDARD, 1), *((conduct, 0) for conduct in quirk("W18"))]:
+        peer = initiator(conduct)
+        peer.feed(Pdu.build(Opcode.SNACK, F=1, Type=1, ITT=NO_TAG, TTT=NO_TAG, BegRun=1, RunLength=1))
+        peer.feed(peer.ping())
+        reject, pong = peer.connection.next_pdu(), peer.connection.next_pdu()
+        assert reject is not None
+        assert pong is not None
+        assert (reject["Reason"], pong["StatSN"] - reject["StatSN"]) == (0x04, step)
+        peer.feed(Pdu.build(0x1C, ITT=5))
+        peer.feed(peer.ping())
+        other, last = peer.connection.next_pdu(), peer.connection.next_pdu()
+        assert other is not None
+        assert last is not None
+        assert last["StatSN"] - other["StatSN"] == 1
+
+
+# --- all of them ---
+
+
+def test_every_quirk_has_a_test() -> None:
+    tests = {name for name in globals() if name.startswith("test_")}
+    for name in QUIRKS:
+        said_so = name.replace("-", "_") + "_"
+        assert any(said_so in test for test in tests), f"no test says {name}"

@@ -30,19 +30,23 @@ def test_ping_data_is_cut_to_what_the_initiator_takes() -> None:
     assert one(initiator.send(initiator.ping(pattern(4)))).data == pattern(4)[:512]
 
 
+def pinged(initiator: Initiator) -> bool:
+    return initiator.connection.pinged
+
+
 def test_a_ping_of_ours_is_answered_without_an_answer() -> None:
     initiator = Initiator(node()).start()
     connection = initiator.connection
     connection.ping()
     ping = one(initiator.collect())
-    assert (ping.opcode, ping["ITT"], connection.pinged) == (Opcode.NOP_IN, NO_TAG, True)
+    assert (ping.opcode, ping["ITT"], pinged(initiator)) == (Opcode.NOP_IN, NO_TAG, True)
     assert ping["TTT"] != NO_TAG
     connection.ping()
     assert initiator.collect() == []
     assert initiator.send(initiator.ping(ITT=NO_TAG, TTT=ping["TTT"] ^ 1)) == []
-    assert connection.pinged
+    assert pinged(initiator)
     assert initiator.send(initiator.ping(ITT=NO_TAG, TTT=ping["TTT"])) == []
-    assert not connection.pinged
+    assert not pinged(initiator)
     assert initiator.alive()
     connection.ping()
     assert one(initiator.collect())["TTT"] != ping["TTT"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from iscsiproxy.peers.target.session import Session
@@ -15,7 +17,7 @@ def tags(pdus: list[Pdu]) -> list[int]:
     return [pdu["ITT"] for pdu in pdus]
 
 
-def begun(cmdsn: int = 100, **settings: object) -> Initiator:
+def begun(cmdsn: int = 100, **settings: Any) -> Initiator:
     return Initiator(node(**settings), cmdsn=cmdsn).start()
 
 

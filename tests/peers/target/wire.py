@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from iscsiproxy.peers.scsi.device import Device
 from iscsiproxy.peers.scsi.inquiry import UnitIdentity
@@ -63,9 +64,9 @@ def device(*luns: int, blocks: int = 2048) -> Device:
     )
 
 
-def node(*luns: int, conduct: Conduct | None = None, **settings: object) -> Node:
+def node(*luns: int, conduct: Conduct | None = None, **settings: Any) -> Node:
     """Make a target with disks of these numbers."""
-    return Node({IQN: device(*luns)}, TargetSettings(**settings), conduct)  # type: ignore[arg-type]
+    return Node({IQN: device(*luns)}, TargetSettings(**settings), conduct)
 
 
 def pattern(blocks: int, seed: int = 1) -> bytes:
