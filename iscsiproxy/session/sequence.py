@@ -74,6 +74,12 @@ class CommandNumbers:
             return f"CmdSN {cmd_sn:#x} is below ExpCmdSN {self.expected:#x}"
         return f"CmdSN {cmd_sn:#x} was used before"
 
+    def reopen(self, cmd_sn: int) -> None:
+        """Take a number as not used: its command was rejected, and counts as never received (RFC 7143 7.3)."""
+        used = self.next is not None and lt(cmd_sn, self.next)
+        if used and (self.expected is None or le(self.expected, cmd_sn)):
+            self._leave_out(cmd_sn, add(cmd_sn, 1))
+
     def tell(self, expected: int, maximum: int) -> str | None:
         """Note ExpCmdSN and MaxCmdSN as an initiator does: neither ever goes back (RFC 7143 4.2.2.1)."""
         if lt(maximum, (expected - 1) & 0xFFFFFFFF):

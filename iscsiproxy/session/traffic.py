@@ -272,7 +272,11 @@ class Traffic:
         facts = self._async(connection, pdu, at)
         session, header = connection.session, rejected(pdu)
         assert session is not None
-        if header is None or header.opcode not in REQUESTS or pdu["Reason"] in _TASK_GOES_ON:
+        if header is None or header.opcode not in REQUESTS:
+            return facts
+        if not header["I"]:
+            session.commands.reopen(header["CmdSN"])
+        if pdu["Reason"] in _TASK_GOES_ON:
             return facts
         task = session.tasks.live.get(header["ITT"])
         if task is not None and task.cmd_sn == header["CmdSN"] and task.command.opcode == header.opcode:

@@ -153,6 +153,21 @@ def test_a_gap_that_is_cut_in_two_counts_twice() -> None:
     assert numbers.take(2, again=False) is None
 
 
+def test_the_number_of_a_rejected_command_is_free_again() -> None:
+    numbers = CommandNumbers()
+    numbers.start(5)
+    for cmd_sn in (5, 6, 7):
+        assert numbers.take(cmd_sn, again=False) is None
+    numbers.tell(6, 20)
+    numbers.reopen(6)
+    assert numbers.take(6, again=False) is None
+    assert numbers.take(6, again=False) == "CmdSN 0x6 was used before"
+    numbers.reopen(5)  # below ExpCmdSN: it was received, whatever a Reject says
+    assert numbers.take(5, again=False) == "CmdSN 0x5 is below ExpCmdSN 0x6"
+    numbers.reopen(9)  # not sent yet
+    assert numbers.take(8, again=False) is None
+
+
 def test_below_the_window() -> None:
     numbers = commands(10)
     numbers.take(10, again=False)

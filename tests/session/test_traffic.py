@@ -248,6 +248,15 @@ def test_a_rejected_request(reason: str, left: int) -> None:
     assert (outstanding(leg), leg.connection.StatSN) == (left, 102)
 
 
+def test_the_CmdSN_of_a_rejected_command_may_come_again() -> None:
+    leg = logged_in()
+    asked = command(5, 10)
+    leg.say(asked)
+    leg.say(response(Opcode.REJECT, NO_TAG, 101, asked.bhs, Reason=2).with_fields({"ExpCmdSN": 10, "MaxCmdSN": 20}))
+    assert leg.wrong(command(6, 10)) == []
+    assert leg.wrong(command(7, 10)) == [(End.INITIATOR, "RFC 7143 4.2.2.1")]
+
+
 @pytest.mark.parametrize("inside", [data_out(5, 9, 0), pdu(Opcode.SNACK, ITT=5), command(5, 11), command(6, 10)])
 def test_a_reject_of_something_else_ends_no_task(inside: Pdu) -> None:
     leg = logged_in()

@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         self.upset = False
         self.peers: dict[int, Peer] = {}
         for isid in (1, 2):
-            self.dial(isid, None, {})
+            self.dial(isid, None, {"InitialR2T": "No", "MaxOutstandingR2T": "2"})
 
     # --- the model ---
 
@@ -139,6 +139,9 @@ class Machine(RuleBasedStateMachine):
             peer.begin()
         peer.log_in(SMALL | {"iSCSIProtocolLevel": "2"} | keys)
         self.peers[isid] = peer
+        if session is None:
+            # Most of the time the unit attentions of a new nexus are in the way of something more worth seeing.
+            peer.send(peer.ready())
 
     def over(self, peer: Peer) -> None:
         """Take note that nothing more comes of a peer's commands."""
@@ -282,6 +285,7 @@ class Machine(RuleBasedStateMachine):
             peer.history.append(pdu)
         self.settle()
 
+    @precondition(lambda self: any(peer.streams for peer in self.peers.values()))
     @rule(
         isid=ISIDS,
         which=st.integers(0, 5),
@@ -289,6 +293,7 @@ class Machine(RuleBasedStateMachine):
         wrong=st.sampled_from([None, None, None, *MUTATIONS, "long", "skip", "digest"]),
     )
     def data_out(self, isid: int, which: int, pieces: int, wrong: str | None) -> None:
+        """Send a part of the data that is due, or something like it."""
         peer = self.live(isid)
         streams = [] if peer is None else [one for one in peer.streams if all(h["ITT"] != one.itt for h in peer.held)]
         if peer is None or not streams:
@@ -357,6 +362,7 @@ class Machine(RuleBasedStateMachine):
             peer.watch.asked = asked
             self.settle()
 
+    @precondition(lambda self: self.clock % 3 == 2)
     @rule(isid=ISIDS, far=st.integers(1, 1000), ahead=st.booleans())
     def outside(self, isid: int, far: int, ahead: bool) -> None:
         """Send a write outside the window: nothing comes of it."""
@@ -393,6 +399,7 @@ class Machine(RuleBasedStateMachine):
         peer.feed(pdu)
         self.settle()
 
+    @precondition(lambda self: self.clock % 3 == 0)
     @rule(isid=ISIDS, keys=st.sampled_from([{}, {"SendTargets": ""}, {"MaxBurstLength": "512"}]), tag=st.booleans())
     def text(self, isid: int, keys: dict[str, str], tag: bool) -> None:
         peer = self.live(isid)
@@ -400,6 +407,7 @@ class Machine(RuleBasedStateMachine):
             peer.feed(peer.text(keys, TTT=5 if tag else NO_TAG, I=int(tag)))
             self.settle()
 
+    @precondition(lambda self: self.clock % 7 == 3)
     @rule(isid=ISIDS, reason=st.integers(0, 3), cid=st.booleans())
     def logout(self, isid: int, reason: int, cid: bool) -> None:
         peer = self.live(isid)
@@ -408,6 +416,7 @@ class Machine(RuleBasedStateMachine):
             peer.feed(peer.logout(reason, CID=peer.cid if cid else 0x7777))
             self.settle()
 
+    @precondition(lambda self: self.clock % 3 == 1)
     @rule(isid=ISIDS, header=st.binary(min_size=48, max_size=48), data=st.binary(max_size=16))
     def garbage(self, isid: int, header: bytes, data: bytes) -> None:
         peer = self.live(isid)
@@ -437,6 +446,7 @@ class Machine(RuleBasedStateMachine):
             assert not peer.connection.pinged
             self.settle()
 
+    @precondition(lambda self: self.clock % 7 == 5)
     @rule(isid=ISIDS, garbled=st.booleans())
     def cut(self, isid: int, garbled: bool) -> None:
         peer = self.live(isid)
@@ -448,6 +458,7 @@ class Machine(RuleBasedStateMachine):
                 peer.connection.lost()
             self.settle()
 
+    @precondition(lambda self: self.clock % 7 == 6 or any(peer.connection.closed for peer in self.peers.values()))
     @rule(
         isid=ISIDS,
         again=st.booleans(),
@@ -510,8 +521,8 @@ class Machine(RuleBasedStateMachine):
 PATIENT = os.environ.get("ISCSIPROXY_FUZZ")
 QUIET: Sequence[HealthCheck] = list(HealthCheck)
 PROFILE = settings(
-    max_examples=int(PATIENT or 60),
-    stateful_step_count=200 if PATIENT else 40,
+    max_examples=int(PATIENT or 250),
+    stateful_step_count=200 if PATIENT else 50,
     derandomize=not PATIENT,
     deadline=None,
     suppress_health_check=QUIET,

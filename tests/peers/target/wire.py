@@ -368,7 +368,7 @@ class Initiator:
         own = answers.pop("MaxRecvDataSegmentLength", None)
         assert own is None or self.connection.receive_segment == int(own)
         self.watch.segment = int(offer.get("MaxRecvDataSegmentLength", "8192"))
-        self.watch.keys |= answers
+        self.watch.keys |= {key: value for key, value in answers.items() if value not in ("Reject", "Irrelevant")}
         self.watch.digests = (answers.get("HeaderDigest") == "CRC32C", answers.get("DataDigest") == "CRC32C")
         assert self.connection.receive_digests == self.watch.digests
         self.session.tsih = response["TSIH"]
