@@ -177,8 +177,14 @@ class Connection:
                 return opcode in _STATUS_PDUS
 
     def reject(self, pdu: Pdu, reason: int) -> None:
-        """Send a Reject with the whole header of a PDU (RFC 7143 11.17)."""
-        self.put([Pdu.build(Opcode.REJECT, data=pdu.bhs + pdu.ahs, F=1, Reason=reason, ITT=NO_TAG)])
+        """Send a Reject with the header of a PDU, all of it that the initiator takes (RFC 7143 11.17)."""
+        assert self.session is not None
+        header = (pdu.bhs + pdu.ahs)[: self.session.parameters.send_segment]
+        self.put([Pdu.build(Opcode.REJECT, data=header, F=1, Reason=reason, ITT=NO_TAG)])
+
+    def show_window(self) -> None:
+        """Tell MaxCmdSN where no answer does: a shut window would stay shut for the initiator (RFC 7143 4.2.2.1)."""
+        self.put([Pdu.build(Opcode.NOP_IN, F=1, ITT=NO_TAG, TTT=NO_TAG)])
 
     def ping(self) -> None:
         """Ask for a sign of life with a NOP-In (RFC 7143 11.19); does nothing while an earlier one is not answered."""

@@ -159,11 +159,17 @@ class ManagementRequest:
             self._on_many()
             return
         left = set(covered)
+        # Newer commands wait where the device server could not tell them from those that are to end (4.2.3.3).
+        holds = self._function != _ABORT_TASK_SET
+        if holds:
+            self._session.hold()
 
         def drained(task: Task) -> None:
             left.discard(task)
-            if not left:
+            if not left and self._session.managing.get(self._pdu["ITT"]) is self:
                 self._on_many()
+                if holds:
+                    self._session.release()
 
         for task in covered:
             task.drain(partial(drained, task))

@@ -73,7 +73,8 @@ class Node:
             if session is None or not _same_nexus(session.identity, identity):
                 return _NO_SESSION
             return None if session.identity.cid == identity.cid else _TOO_MANY_CONNECTIONS
-        if len(self._sessions) >= _MOST_SESSIONS:
+        others = sum(not _same_nexus(session.identity, identity) for session in self._sessions.values())
+        if others >= _MOST_SESSIONS:
             return _OUT_OF_RESOURCES
         return None
 

@@ -18,6 +18,7 @@ from iscsiproxy.peers.target.settings import Identity
 from iscsiproxy.peers.target.task import Task, abort_all
 from iscsiproxy.wire import serial
 from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Session:
         self._ahead: dict[int, Request] = {}
         self._fences: list[tuple[int, Callable[[], None]]] = []
         self._advancing = False
+        self._holds = 0
+        self._deferred: list[Request] = []
         self._next_tag = 1
 
     def __repr__(self) -> str:
@@ -125,10 +128,18 @@ class Session:
             return False
         return number not in self._ahead
 
+    @property
+    def shut(self) -> bool:
+        """Whether the window lets no command in."""
+        return serial.lt(self.max_cmdsn, self.exp_cmdsn)
+
     def enter(self, pdu: Pdu, request: Request) -> None:
         """Take an admitted request; it is delivered now, or when the gap before it is filled."""
         if pdu["I"]:
-            request.deliver()
+            if self._holds and pdu.opcode == Opcode.SCSI_COMMAND:
+                self._deferred.append(request)
+            else:
+                request.deliver()
             return
         self._ahead[pdu["CmdSN"]] = request
         self._advance()
@@ -151,12 +162,25 @@ class Session:
         self._fences.append((number, action))
         self._pass_fences()
 
+    def hold(self) -> None:
+        """Deliver no more commands until `release`: what they would do is not to be undone with what came before."""
+        self._holds += 1
+
+    def release(self) -> None:
+        """Deliver what was held back, unless somebody else holds it too."""
+        self._holds -= 1
+        if not self._holds:
+            deferred, self._deferred = self._deferred, []
+            for request in deferred:
+                request.deliver()
+            self._advance()
+
     def _advance(self) -> None:
         if self._advancing:  # a delivery has led back here: the loop below goes on by itself
             return
         self._advancing = True
         try:
-            while (request := self._ahead.pop(self.exp_cmdsn, None)) is not None:
+            while not self._holds and (request := self._ahead.pop(self.exp_cmdsn, None)) is not None:
                 if not request.deliver():
                     break
                 self.exp_cmdsn = serial.add(self.exp_cmdsn, 1)
@@ -178,6 +202,8 @@ class Session:
         self.bereft.update(task.command.lun for task in self.tasks.values() if task.delivered)
         self._ahead.clear()
         self._fences.clear()
+        self._deferred.clear()
+        self._holds = 0
         self.managing.clear()
         abort_all(self.tasks.values())
 

@@ -345,7 +345,10 @@ class Task:
         """Take note that the device server has ended the command: no status is sent for it (SAM-5 5.5)."""
         if not self.over:
             self.over = True
+            shut = self._session.shut
             self.forget()
+            if shut:
+                self._connection.show_window()
 
     def forget(self) -> None:
         """Let go of a command that is over without a status; Data-Out on its way is absorbed (RFC 7143 4.2.3.3)."""

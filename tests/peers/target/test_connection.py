@@ -333,3 +333,12 @@ def test_no_bytes_make_it_raise(headers: list[tuple[bytes, bytes]], logged_in: b
         initiator.connection.receive(Pdu(header[:4] + b"\0" + header[5:]).with_data(data))
         while initiator.connection.next_pdu() is not None:
             pass
+
+
+def test_a_reject_is_no_longer_than_the_initiator_takes() -> None:
+    initiator = Initiator(node()).start({"MaxRecvDataSegmentLength": "512"})
+    ahs = (1013).to_bytes(2, "big") + b"\x07" + bytes(1013)
+    bad = initiator.command(bytes(6), ahs=ahs)
+    rejected = one(initiator.send(bad))
+    assert rejected.opcode == Opcode.REJECT
+    assert rejected.data == (bad.bhs + bad.ahs)[:512]

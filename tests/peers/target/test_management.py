@@ -282,6 +282,36 @@ def test_commands_behind_it_are_not_covered() -> None:
     assert sense(one(initiator.send(*initiator.answer(late_r2t, pattern(1))))) == "00"
 
 
+@pytest.mark.parametrize("function", [CLEAR_TASK_SET, LUN_RESET, WARM_RESET])
+def test_commands_behind_one_that_waits_begin_when_it_is_done(function: int) -> None:
+    initiator = begun(ASKED)
+    _, r2t = open_write(initiator)
+    request = initiator.tmf(function)
+    assert initiator.send(request) == []
+    later, late = initiator.write(1, 1), initiator.write(2, 1, I=1)
+    assert initiator.send(later, late) == []
+    done, response, *begun_now = initiator.send(*initiator.answer(r2t, pattern(1)))
+    assert (done["ITT"], response["ITT"]) == (r2t["ITT"], request["ITT"])
+    assert {pdu["ITT"] for pdu in begun_now} == {later["ITT"], late["ITT"]}
+    for pdu in begun_now:
+        if pdu.opcode == Opcode.R2T:
+            assert sense(one(initiator.send(*initiator.answer(pdu, pattern(1))))) == "00"
+        else:
+            assert sense(pdu).startswith("6/29/")  # the reset is told to the first that comes
+
+
+def test_a_window_that_another_initiator_has_opened_is_shown() -> None:
+    target = node(command_window=1)
+    victim, other = Initiator(target, isid=2).start(ASKED), Initiator(target).start(ASKED)
+    open_write(victim)
+    session = victim.session
+    assert serial.distance(session.exp, session.max) + 1 == 0
+    assert one(other.send(other.tmf(LUN_RESET)))["Response"] == 0
+    shown = one(victim.collect())
+    assert (shown.opcode, shown["ITT"], shown["TTT"]) == (Opcode.NOP_IN, NO_TAG, NO_TAG)
+    assert serial.distance(session.exp, session.max) + 1 == 1
+
+
 def test_other_logical_units_are_not_covered() -> None:
     initiator = Initiator(node(0, 1)).start(ASKED, 0, 1)
     _, r2t = open_write(initiator, lun=1)
@@ -404,11 +434,10 @@ def test_nexus_reset_ends_everything_of_this_initiator_alone() -> None:
     request = initiator.tmf(NEXUS_RESET)
     assert initiator.send(request) == []
     later = initiator.write(2, 1, I=1)
-    later_r2t = one(initiator.send(later))
-    got = initiator.send(*initiator.answer(r2t, pattern(1)))
-    assert got[-1]["ITT"] == request["ITT"]
-    assert initiator.send(*initiator.answer(later_r2t, pattern(1))) == []
-    assert sense(one(initiator.send(initiator.ready()))) == "6/29/07"
+    assert initiator.send(later) == []
+    done, response, attention = initiator.send(*initiator.answer(r2t, pattern(1)))
+    assert (done["ITT"], response["ITT"]) == (r2t["ITT"], request["ITT"])
+    assert (attention["ITT"], sense(attention)) == (later["ITT"], "6/29/07")
     assert sense(one(other.send(*other.answer(others, pattern(1))))) == "00"
 
 

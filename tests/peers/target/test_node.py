@@ -74,6 +74,8 @@ def test_there_are_no_more_sessions_than_there_is_room_for() -> None:
         Initiator(target, isid=isid).log_in()
     late = Initiator(target, isid=5000)
     assert status(late.send(late.login_request())) == 0x0302
+    again = Initiator(target, isid=7)  # takes the place of its own session, and of nobody else's
+    assert status(again.send(again.login_request())) == 0
 
 
 def test_targets_are_told_apart() -> None:
