@@ -342,3 +342,43 @@ def test_a_reject_is_no_longer_than_the_initiator_takes() -> None:
     rejected = one(initiator.send(bad))
     assert rejected.opcode == Opcode.REJECT
     assert rejected.data == (bad.bhs + bad.ahs)[:512]
+
+
+# --- the watch can bark ---
+
+
+@pytest.mark.parametrize(
+    ("label", "wrong"),
+    [
+        ("NOP-In", {"StatSN": 7}),
+        ("NOP-In", {"MaxCmdSN": 90, "ExpCmdSN": 90}),
+        ("NOP-In", {"ExpCmdSN": 200}),
+        ("NOP-In", {"TTT": 5}),
+        ("NOP-In", {"LUN": 1}),
+        ("NOP-In", {"ITT": 5}),
+        ("Data-In", {"DataSN": 1}),
+        ("Data-In", {"BufferOffset": 512}),
+        ("Data-In", {"A": 1}),
+        ("Data-In", {"F": 0}),
+        ("Data-In", {"U": 1}),
+        ("Data-In", {"U": 1, "ResidualCount": 512}),
+        ("R2T", {"R2TSN": 1}),
+        ("R2T", {"TTT": NO_TAG}),
+        ("R2T", {"DesiredDataTransferLength": 513}),
+        ("R2T", {"LUN": 5}),
+        ("SCSI-Response", {"ExpDataSN": 1}),
+        ("SCSI-Response", {"F": 0}),
+        ("SCSI-Response", {"SNACKTag": 1}),
+    ],
+)
+def test_the_watch_sees_what_is_wrong(label: str, wrong: dict[str, int]) -> None:
+    initiator = begun(ASKED)
+    for request in (initiator.ping(), initiator.read(0), initiator.write(1), initiator.ready()):
+        initiator.feed(request)
+    while (pdu := initiator.connection.next_pdu()) is not None:
+        if pdu.label == label:
+            with pytest.raises((AssertionError, KeyError)):
+                initiator.watch.got(pdu.with_fields(wrong))
+            return
+        initiator.watch.got(pdu)
+    pytest.fail(f"no {label} came")

@@ -53,6 +53,10 @@ MUTATIONS: dict[str, dict[str, int]] = {
 }
 
 
+#: What may be wrong with the first of some Data-Outs: nothing, most of the time
+WRONG = st.sampled_from([None, None, None, None, "skip", "long", "digest", *MUTATIONS])
+
+
 def block(seed: int, lba: int) -> bytes:
     """Give the content that write `seed` puts at `lba`; 0 is the medium as it was."""
     return bytes(BLOCK) if not seed else (seed.to_bytes(4, "big") + lba.to_bytes(4, "big")) * (BLOCK // 8)
@@ -287,9 +291,21 @@ class Machine(RuleBasedStateMachine):
         attribute=st.integers(0, 3),
         urgent=st.booleans(),
         how=st.sampled_from(["send", "send", "hold", "bad data", "bad header"]),
+        pieces=st.integers(0, 3),
+        wrong=WRONG,
     )
     def write(
-        self, isid: int, lba: int, blocks: int, immediate: int, final: bool, attribute: int, urgent: bool, how: str
+        self,
+        isid: int,
+        lba: int,
+        blocks: int,
+        immediate: int,
+        final: bool,
+        attribute: int,
+        urgent: bool,
+        how: str,
+        pieces: int,
+        wrong: str | None,
     ) -> None:
         peer = self.live(isid)
         if peer is None or not (urgent or self.room(peer)):
@@ -317,13 +333,16 @@ class Machine(RuleBasedStateMachine):
             peer.feed(pdu)
             peer.history.append(pdu)
         self.settle()
+        mine = [stream for stream in peer.streams if stream.itt == pdu["ITT"] and pdu not in peer.held]
+        if mine and pieces:
+            self.push(peer, mine[-1], pieces, wrong)
 
     @precondition(lambda self: any(peer.streams for peer in self.peers.values()))
     @rule(
         isid=ISIDS,
         which=st.integers(0, 5),
         pieces=st.sampled_from([3, 2, 1]),
-        wrong=st.sampled_from([None, None, "skip", *MUTATIONS, "long", "skip", "digest", None]),
+        wrong=WRONG,
     )
     def data_out(self, isid: int, which: int, pieces: int, wrong: str | None) -> None:
         """Send a part of the data that is due, or something like it."""
@@ -331,7 +350,9 @@ class Machine(RuleBasedStateMachine):
         streams = [] if peer is None else [one for one in peer.streams if all(h["ITT"] != one.itt for h in peer.held)]
         if peer is None or not streams:
             return
-        stream = streams[which % len(streams)]
+        self.push(peer, streams[which % len(streams)], pieces, wrong)
+
+    def push(self, peer: Peer, stream: Stream, pieces: int, wrong: str | None) -> None:
         for _ in range(pieces):
             stop = min(stream.at + BLOCK, stream.end)
             data = stream.write.data[stream.at : stop] + bytes(BLOCK if wrong == "long" else 0)
@@ -595,9 +616,9 @@ HUNT = settings(
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("W02", "GOOD without all of the data"),
+        ("W02", "GOOD without|block .* (holds|is torn)"),
         ("W12", "no answer to"),
-        ("tgt-holes", "GOOD without all of the data"),
+        ("tgt-holes", "GOOD without|block .* (holds|is torn)"),
     ],
 )
 def test_a_target_that_is_not_right_is_found_out(name: str, found: str) -> None:
