@@ -43,6 +43,13 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "checks": frozenset({"language", "session", "journal", "wire"}),
     "capture": frozenset({"journal", "session", "wire"}),
     "peers": frozenset({"wire"}),
+    # Target and initiator share the wire, the words of SCSI and of negotiation, and nothing that keeps state.
+    "peers.scsi": frozenset({"wire"}),
+    "peers.target": frozenset({"wire", "peers.chap", "peers.keys", "peers.parameters", "peers.scsi", "peers.stream"}),
+    "peers.initiator": frozenset(
+        {"wire", "peers.chap", "peers.keys", "peers.parameters", "peers.scsi.command", "peers.stream"}
+    ),
+    "peers.workload": frozenset({"wire", "peers.initiator", "peers.scsi.command"}),
     "proxy": frozenset({"engine", "language", "session", "journal", "wire"}),
     "api": frozenset(),
     "api.server": frozenset({"api", "proxy", "engine", "language", "journal"}),
