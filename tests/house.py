@@ -31,6 +31,9 @@ PACKAGE = "iscsiproxy"
 #: A room that may import every other one.
 ANY = frozenset({"*"})
 
+#: What both embedded peers are made of: no state of a session among it.
+_SHARED = frozenset({"wire", *(f"peers.{name}" for name in ("chap", "deviation", "keys", "parameters", "stream"))})
+
 #: Who may import whom. A key is a room or a part of one, and the longest key that fits a module is the module's own;
 #: an entry covers a room and all its modules, or a single module. A room may always import itself, and everyone may
 #: import `errors` and the package's own `__init__` (the version). A room that is not here may import nothing.
@@ -45,10 +48,8 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "peers": frozenset({"wire"}),
     # Target and initiator share the wire, the words of SCSI and of negotiation, and nothing that keeps state.
     "peers.scsi": frozenset({"wire"}),
-    "peers.target": frozenset({"wire", "peers.chap", "peers.keys", "peers.parameters", "peers.scsi", "peers.stream"}),
-    "peers.initiator": frozenset(
-        {"wire", "peers.chap", "peers.keys", "peers.parameters", "peers.scsi.command", "peers.stream"}
-    ),
+    "peers.target": _SHARED | {"peers.scsi"},
+    "peers.initiator": _SHARED | {"peers.scsi.command"},
     "peers.workload": frozenset({"wire", "peers.initiator", "peers.scsi.command"}),
     "proxy": frozenset({"engine", "language", "session", "journal", "wire"}),
     "api": frozenset(),

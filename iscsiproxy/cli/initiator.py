@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from iscsiproxy.cli.initiator_options import PeerOptions, io_settings, peer_options, read_peer_options
+from iscsiproxy.cli.peers import list_quirks as show_quirks
 from iscsiproxy.cli.screen import Screen
 from iscsiproxy.cli.trace import TracedStream
 from iscsiproxy.errors import PeerError, UsageError
@@ -70,10 +71,7 @@ def command(ctx: click.Context, list_quirks: bool) -> None:
     only one is taken, without LUN the first disk.
     """
     if list_quirks:
-        for name, quirk in QUIRKS.items():
-            click.echo(f"{name:24}{quirk.summary()} ({quirk.clause})")
-        for name, quirks in PERSONALITIES.items():
-            click.echo(f"{name}: {' '.join(quirks)}")
+        show_quirks(QUIRKS, PERSONALITIES)
     elif ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
         ctx.exit(2)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import click
 
+from iscsiproxy.cli.peers import choose_quirks, parse_account
 from iscsiproxy.errors import UsageError
 from iscsiproxy.peers.initiator.commands import Capacity
 from iscsiproxy.peers.initiator.conduct import Conduct, with_quirks
@@ -95,8 +95,8 @@ def read_peer_options(url: str, options: Mapping[str, Any]) -> PeerOptions:
         "isid": _isid(options["isid"]),
         "target": found.target,
         "offers": _pairs(options["keys"]),
-        "account": _account("--chap", options["chap"] or os.environ.get("ISCSIPROXY_CHAP")) or found.account,
-        "mutual": _account("--mutual-chap", options["mutual_chap"] or os.environ.get("ISCSIPROXY_MUTUAL_CHAP")),
+        "account": _account("--chap", options["chap"], "ISCSIPROXY_CHAP") or found.account,
+        "mutual": _account("--mutual-chap", options["mutual_chap"], "ISCSIPROXY_MUTUAL_CHAP"),
     }
     if settings["mutual"] is not None and settings["account"] is None:
         raise UsageError("--mutual-chap needs --chap too")
@@ -109,7 +109,7 @@ def read_peer_options(url: str, options: Mapping[str, Any]) -> PeerOptions:
         portal=found.portal,
         lun=found.lun if lun_given else None,
         settings=InitiatorSettings(**settings),
-        conduct=with_quirks(QUIRKS[name] for name in _quirks(options["quirks"])),
+        conduct=with_quirks(QUIRKS[name] for name in choose_quirks(options["quirks"], QUIRKS, PERSONALITIES)),
         as_json=options["as_json"],
         verbose=options["verbose"],
     )
@@ -202,28 +202,6 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _account(option: str, text: str | None) -> Account | None:
-    if not text:
-        return None
-    name, colon, secret = text.partition(":")
-    if not name or not colon or not secret:
-        raise UsageError(f"{option}: expected USER:SECRET")  # without what was given: it may be the secret
-    return Account(name=name, secret=secret.encode())
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name, list(names), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _quirks(names: Sequence[str]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for name in names:
-        if name in PERSONALITIES:
-            found.update(dict.fromkeys(PERSONALITIES[name]))
-        elif name in QUIRKS:
-            found[name] = None
-        else:
-            known = (*QUIRKS, *PERSONALITIES)
-            raise UsageError(f"no quirk is called {name!r}{_near(name, known)}; see --list-quirks")
-    return tuple(found)
+def _account(option: str, given: str | None, variable: str) -> Account | None:
+    text = given or os.environ.get(variable)
+    return parse_account(option, text) if text else None

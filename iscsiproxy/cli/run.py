@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import trio
 from iscsiproxy import __version__
 from iscsiproxy.capture import Capture
 from iscsiproxy.cli.screen import Screen
+from iscsiproxy.cli.signals import listen_to_signals
 from iscsiproxy.errors import UsageError
 from iscsiproxy.journal import Journal
 from iscsiproxy.language.spec import Scenario
@@ -174,7 +174,7 @@ async def _serve(plan: _Plan, proxy: Proxy, screen: Screen) -> int:
     asked = trio.Event()
     async with trio.open_nursery() as nursery:
         # Before anybody is told that we are ready: from then on a signal may come, and a second one while we end.
-        await nursery.start(_listen_to_signals, asked)
+        await nursery.start(listen_to_signals, asked)
         routes = await nursery.start(proxy.run)
         _ready(routes, plan, screen)
         if plan.argv:
@@ -184,14 +184,6 @@ async def _serve(plan: _Plan, proxy: Proxy, screen: Screen) -> int:
         await proxy.shutdown()
         nursery.cancel_scope.cancel()
     return status
-
-
-async def _listen_to_signals(asked: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
-    """Set `asked` when somebody wants us to end; runs until cancelled."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for _ in signals:
-            asked.set()
 
 
 def _ready(routes: Sequence[Route], plan: _Plan, screen: Screen) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,10 @@ import click
 import trio
 
 from iscsiproxy import __version__
+from iscsiproxy.cli.peers import choose_quirks, near, parse_account
+from iscsiproxy.cli.peers import list_quirks as show_quirks
 from iscsiproxy.cli.screen import Screen
+from iscsiproxy.cli.signals import listen_to_signals
 from iscsiproxy.errors import UsageError
 from iscsiproxy.peers.scsi.device import Device
 from iscsiproxy.peers.scsi.inquiry import UnitIdentity
@@ -28,7 +29,7 @@ from iscsiproxy.peers.target.conduct import with_quirks
 from iscsiproxy.peers.target.node import Node
 from iscsiproxy.peers.target.quirks import PERSONALITIES, QUIRKS
 from iscsiproxy.peers.target.server import Notice, TargetServer
-from iscsiproxy.peers.target.settings import Account, TargetSettings
+from iscsiproxy.peers.target.settings import TargetSettings
 from iscsiproxy.proxy import Address, parse_address
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import End
@@ -130,7 +131,7 @@ def command(
     until Ctrl-C or SIGTERM. What is in memory is gone then.
     """
     if list_quirks:
-        _list_quirks()
+        show_quirks(QUIRKS, PERSONALITIES)
         return
     settings = replace(
         _with_keys(TargetSettings(), keys),
@@ -140,9 +141,9 @@ def command(
     )
     accounts = chap or tuple(filter(None, (os.environ.get("ISCSIPROXY_CHAP"),)))
     mutual = mutual_chap or os.environ.get("ISCSIPROXY_MUTUAL_CHAP")
-    settings = replace(settings, accounts=tuple(_account("--chap", one) for one in accounts))
+    settings = replace(settings, accounts=tuple(parse_account("--chap", one) for one in accounts))
     if mutual:
-        settings = replace(settings, mutual=_account("--mutual-chap", mutual))
+        settings = replace(settings, mutual=parse_account("--mutual-chap", mutual))
     if (mutual or discovery_chap) and not accounts:
         raise UsageError(f"--{'mutual-chap' if mutual else 'discovery-chap'} needs --chap too")
     if window is not None:
@@ -158,19 +159,13 @@ def command(
         block_size=int(block_size),
         read_only=read_only,
         settings=settings,
-        quirks=_quirks(quirks, personalities),
+        quirks=choose_quirks((*personalities, *quirks), QUIRKS, PERSONALITIES),
     )
     screen = Screen(sys.stdout, as_json=as_json, verbosity=verbose)
     sys.exit(trio.run(_run, plan, screen, verbose))
 
 
 # --- what the command line says ---------------------------------------------------------------------------------------
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    lowered = {one.lower(): one for one in names}
-    near = get_close_matches(name.lower(), lowered, n=1)
-    return f" (did you mean {lowered[near[0]]}?)" if near else ""
 
 
 def _number(least: int, most: int, text: str) -> int:
@@ -219,7 +214,7 @@ def _with_keys(settings: TargetSettings, pairs: Sequence[str]) -> TargetSettings
         if not equals:
             raise UsageError(f"-k {pair!r}: expected KEY=VALUE")
         if key not in _KEYS:
-            raise UsageError(f"-k {key}: no key that can be set here{_near(key, _KEYS)}")
+            raise UsageError(f"-k {key}: no key that can be set here{near(key, _KEYS)}")
         name, read = _KEYS[key]
         try:
             values[name] = read(value)
@@ -233,13 +228,6 @@ def _with_keys(settings: TargetSettings, pairs: Sequence[str]) -> TargetSettings
             )
         found = replace(found, first_burst_length=found.max_burst_length)
     return found
-
-
-def _account(option: str, text: str) -> Account:
-    name, colon, secret = text.partition(":")
-    if not name or not colon or not secret:
-        raise UsageError(f"{option}: expected USER:SECRET")  # without what was given: it may be the secret
-    return Account(name=name, secret=secret.encode())
 
 
 def _size(text: str) -> int | None:
@@ -269,27 +257,6 @@ def _luns(texts: Sequence[str]) -> tuple[_Lun, ...]:
     return tuple(luns.values())
 
 
-def _quirks(names: Sequence[str], personalities: Sequence[str]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for name in personalities:
-        if name not in PERSONALITIES:
-            raise UsageError(f"no personality is called {name!r}{_near(name, PERSONALITIES)}; see --list-quirks")
-        found.update(dict.fromkeys(PERSONALITIES[name]))
-    for name in names:
-        if name not in QUIRKS:
-            raise UsageError(f"no quirk is called {name!r}{_near(name, QUIRKS)}; see --list-quirks")
-        found[name] = None
-    return tuple(found)
-
-
-def _list_quirks() -> None:
-    width = max(map(len, QUIRKS))
-    for name, quirk in QUIRKS.items():
-        click.echo(f"{name:{width}}  {quirk.summary()} ({quirk.clause})")
-    for name, quirks in PERSONALITIES.items():
-        click.echo(f"{name}: {' '.join(quirks)}")
-
-
 # --- the target -------------------------------------------------------------------------------------------------------
 
 
@@ -314,7 +281,7 @@ async def _serve(plan: _Plan, units: Mapping[int, LogicalUnit], screen: Screen, 
     )
     async with trio.open_nursery() as nursery:
         # Before anybody is told that we are ready: from then on a signal may come, and a second one while we end.
-        await nursery.start(_listen_to_signals, asked)
+        await nursery.start(listen_to_signals, asked)
         bound = await nursery.start(server.serve, [(one.host, one.port) for one in plan.listen])
         _ready([Address(*one) for one in bound], plan, units, screen)
         await asked.wait()
@@ -323,14 +290,6 @@ async def _serve(plan: _Plan, units: Mapping[int, LogicalUnit], screen: Screen, 
         screen.warn(f"{len(server.crashes)} internal errors; the run proves nothing")
         return 70
     return 0
-
-
-async def _listen_to_signals(asked: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
-    """Set `asked` when somebody wants us to end; runs until cancelled."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for _ in signals:
-            asked.set()
 
 
 def _medium(lun: _Lun, plan: _Plan) -> Medium:

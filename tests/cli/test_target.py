@@ -74,7 +74,7 @@ NO_HOST = "cannot listen at 192.0.2.1:0"
         (("--quirk", "W21"), "no quirk is called 'W21' (did you mean W01?); see --list-quirks"),
         (
             ("--personality", "windows-server-2021"),
-            "no personality is called 'windows-server-2021' (did you mean windows-server-2012?); see --list-quirks",
+            "no quirk is called 'windows-server-2021' (did you mean windows-server-2012?); see --list-quirks",
         ),
     ],
 )

@@ -9,8 +9,8 @@ wrong header digest or at an AHS, are what the conforming initiator does too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
+from iscsiproxy.peers.deviation import Deviation
 from iscsiproxy.peers.initiator.conduct import Conduct, Reaction
 from iscsiproxy.peers.initiator.errors import ProtocolError
 from iscsiproxy.wire.fields import NO_TAG
@@ -36,16 +36,8 @@ _LIBISCSI_REACTIONS = {
 }
 
 
-class Quirk(Conduct):
+class Quirk(Deviation, Conduct):
     """A conduct that departs from the standard at one clause."""
-
-    name: ClassVar[str]
-    clause: ClassVar[str]
-
-    @classmethod
-    def summary(cls) -> str:
-        """Say what the initiator does, in one line."""
-        return (cls.__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 class StatSNGaps(Quirk):

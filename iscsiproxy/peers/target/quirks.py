@@ -9,8 +9,8 @@ does, `clause` what it should have heeded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
 
+from iscsiproxy.peers.deviation import Deviation
 from iscsiproxy.peers.target.conduct import Conduct, Disconnect
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import Opcode
@@ -21,20 +21,8 @@ __all__ = ["PERSONALITIES", "QUIRKS", "Quirk"]
 _SEGMENT = "MaxRecvDataSegmentLength"
 
 
-class Quirk(Conduct):
+class Quirk(Deviation, Conduct):
     """A conduct that departs from the standard at one clause."""
-
-    name: ClassVar[str]
-    clause: ClassVar[str]
-
-    def __init_subclass__(cls) -> None:
-        """Name a quirk after its class, unless it has a name."""
-        cls.name = cls.__dict__.get("name", cls.__name__)
-
-    @classmethod
-    def summary(cls) -> str:
-        """Say what the target does, in one line."""
-        return (cls.__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 class W01(Quirk):

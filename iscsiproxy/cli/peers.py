@@ -1,0 +1,54 @@
+"""What the subcommands of the embedded peers have in common: quirks, accounts, and the nearest right name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+import click
+
+from iscsiproxy.errors import UsageError
+from iscsiproxy.peers.chap import Account
+from iscsiproxy.peers.deviation import Deviation
+
+__all__ = ["choose_quirks", "list_quirks", "near", "parse_account"]
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Ask, in brackets, whether the nearest of the names was meant; nothing if none is near."""
+    lowered = {one.lower(): one for one in names}
+    found = get_close_matches(name.lower(), lowered, n=1)
+    return f" (did you mean {lowered[found[0]]}?)" if found else ""
+
+
+def choose_quirks(
+    names: Iterable[str], quirks: Mapping[str, type[Deviation]], personalities: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Give the quirks that are meant, each once; a personality stands for all of its own.
+
+    Raises UsageError for a name that nothing has.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        if name not in quirks and name not in personalities:
+            hint = near(name, (*quirks, *personalities))
+            raise UsageError(f"no quirk is called {name!r}{hint}; see --list-quirks")
+        found.update(dict.fromkeys(personalities.get(name, (name,))))
+    return tuple(found)
+
+
+def list_quirks(quirks: Mapping[str, type[Deviation]], personalities: Mapping[str, tuple[str, ...]]) -> None:
+    """Print what there is to choose from."""
+    width = max(map(len, quirks))
+    for name, quirk in quirks.items():
+        click.echo(f"{name:{width}}  {quirk.summary()} ({quirk.clause})")
+    for name, members in personalities.items():
+        click.echo(f"{name}: {' '.join(members)}")
+
+
+def parse_account(option: str, text: str) -> Account:
+    """Read USER:SECRET. The error does not show what was given: it may be the secret."""
+    name, colon, secret = text.partition(":")
+    if not name or not colon or not secret:
+        raise UsageError(f"{option}: expected USER:SECRET")
+    return Account(name=name, secret=secret.encode())
