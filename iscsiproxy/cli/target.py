@@ -261,13 +261,17 @@ def _luns(texts: Sequence[str]) -> tuple[_Lun, ...]:
 
 
 async def _run(plan: _Plan, screen: Screen, verbosity: int) -> int:
-    with ExitStack() as media:
-        units = {}
-        for lun in plan.luns:
-            medium = _medium(lun, plan)
-            media.callback(medium.close)
-            units[lun.number] = _unit(lun.number, medium, plan)
-        return await _serve(plan, units, screen, verbosity)
+    try:
+        with ExitStack() as media:
+            units = {}
+            for lun in plan.luns:
+                medium = _medium(lun, plan)
+                media.callback(medium.close)
+                units[lun.number] = _unit(lun.number, medium, plan)
+            return await _serve(plan, units, screen, verbosity)
+    except OSError as error:
+        screen.warn(f"a file could not be written to its end: {error.strerror or error}")
+        return 1
 
 
 async def _serve(plan: _Plan, units: Mapping[int, LogicalUnit], screen: Screen, verbosity: int) -> int:

@@ -289,11 +289,15 @@ class FileMedium(Medium):
             raise CheckCondition(*_WRITE_ERROR) from error
 
     def close(self) -> None:
-        """Flush and close the file; doing it again is nothing."""
+        """Flush and close the file; doing it again is nothing.
+
+        Raises OSError if not everything could be brought to the disk: no initiator is left to be told.
+        """
         if self._file < 0:
             return
         try:
-            self.flush()
+            if not self._read_only:
+                os.fsync(self._file)
         finally:
             os.close(self._file)
             self._file = -1

@@ -305,3 +305,17 @@ def test_short_writes_of_the_system_are_carried_on(tmp_path: Path, monkeypatch: 
     medium.write(0, block("a", 10))
     assert medium.read(0, 11) == block("a", 10) + bytes(512)
     medium.close()
+
+
+def test_a_file_that_cannot_be_synced_says_so_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    medium = FileMedium(tmp_path / "disk", 64 * 512)
+
+    def fail(_file: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        medium.close()
+    medium.close()
