@@ -6,12 +6,18 @@ fault that never fired, 70 an error of this program.
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 import click
 
 from iscsiproxy import __version__
+from iscsiproxy.cli.plain import make_printable
 from iscsiproxy.errors import IscsiProxyError, UserError
 
 __all__ = ["main"]
@@ -28,8 +34,25 @@ _COMMANDS = {
 }
 
 
+#: What the machine has no room for: told without a traceback.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
+
+
 class _Commands(click.Group):
     """A group that imports a subcommand when it is needed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, BaseExceptionGroup) as raised:
+            # Imports and the teardown of nurseries can be interrupted too.
+            error = _only(raised)
+            if isinstance(error, KeyboardInterrupt):
+                ctx.exit(128 + signal.SIGINT)
+            if isinstance(error, SystemExit | BrokenPipeError):
+                # Who read this has read enough: click and rich know how to end then, outside of nurseries.
+                raise error from None
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -66,16 +89,30 @@ def _cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        make_printable(stream)
     try:
         _cli.main(prog_name="iscsiproxy", standalone_mode=True)
-    except (IscsiProxyError, ExceptionGroup) as raised:
+    except (IscsiProxyError, OSError, ExceptionGroup) as raised:
         error = _only(raised)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            click.echo(f"iscsiproxy: {error.strerror}", err=True)
+            _drop_output()
+            sys.exit(1)
         if not isinstance(error, IscsiProxyError):
             raise
         internal = not isinstance(error, UserError)
         for one in (error, *getattr(error, "others", ())):
             click.echo(f"iscsiproxy: {'internal error: ' if internal else ''}{one}", err=True)
         sys.exit(70 if internal else 2)
+
+
+def _drop_output() -> None:
+    """Write to nowhere what is still to be printed, or the interpreter fails at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _only(error: BaseException) -> BaseException:

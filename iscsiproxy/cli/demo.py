@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from itertools import groupby
@@ -39,11 +40,32 @@ def command(seed: int | None, as_json: bool) -> None:
 
     seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
     show: _Json | _Show = _Json() if as_json else _Show()
-    try:
-        fine = trio.run(_perform, seed, show)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0 if fine else 1)
+    sys.exit(trio.run(_until_asked, seed, show))
+
+
+async def _until_asked(seed: int, show: _Json | _Show) -> int:
+    """Perform until the end, or until a signal comes; give the exit status."""
+    import trio
+
+    status = 0
+    async with trio.open_nursery() as nursery:
+
+        async def obey(*, task_status: trio.TaskStatus[None]) -> None:
+            nonlocal status
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                task_status.started()
+                async for number in signals:
+                    status = 128 + number
+                    nursery.cancel_scope.cancel()
+
+        await nursery.start(obey)
+        try:
+            status = 0 if await _perform(seed, show) else 1
+        except trio.TooSlowError:
+            status = 1
+            click.echo("iscsiproxy: a part of it took too long and was given up: is this machine busy?", err=True)
+        nursery.cancel_scope.cancel()
+    return status
 
 
 async def _perform(seed: int, show: _Json | _Show) -> bool:
@@ -57,7 +79,7 @@ async def _perform(seed: int, show: _Json | _Show) -> bool:
     for act in ACTS:
         played = await play(act, seed)
         show.act(names.index(act.scenario) + 1, len(names), played)
-        fine = fine and played.fired is not None
+        fine = fine and played.as_expected
     show.end(fine)
     return fine
 
@@ -83,6 +105,7 @@ class _Json:
                 "quirks": list(played.act.quirks),
                 "fired": None if fired is None else {"act": fired.act, "pdu": fired.label, "text": fired.text},
                 "saw": [list(one) for one in played.saw],
+                "fine": played.as_expected,
             }
         )
 
@@ -145,13 +168,21 @@ class _Show:
             self._verdict(False, "", "the fault never met its PDU: nothing was shown")
             return
         self._ladder(played.rungs)
-        done = "; ".join(map(str, fired.changes)) or fired.text
+        changes = "; ".join(map(str, fired.changes))
+        # A part that was changed in several places is shown from the first of them on.
+        first = "first " if "+" in changes else ""
+        done = f"{fired.text} ({first}{changes})" if changes else fired.text
         self._console.print()
         self._facts(("the fault", f"{fired.act}: {done}"), *played.saw)
+        if not played.as_expected:
+            self._verdict(False, "", "not what was to be seen here")
 
     def end(self, fine: bool) -> None:
         from rich.padding import Padding
 
+        if not fine:
+            self._console.print()
+            self._verdict(False, "", "not all of it was as it should be")
         self._title("Now you", "")
         for line, what in (
             ("iscsiproxy faults", "what else it can break; `faults show NAME` explains the clause in plain words"),
@@ -165,9 +196,13 @@ class _Show:
     # --- its parts ------------------------------------------------------------------------------------------------
 
     def _title(self, head: str, text: str) -> None:
+        from rich.padding import Padding
+        from rich.text import Text
+
         self._console.print()
         self._console.rule(characters="─", style="dim")
-        self._console.print(f" [bold]{head}[/]  {text}")
+        title = Text.assemble((head, "bold"), "  ", text) if text else Text(head, style="bold")
+        self._console.print(Padding(title, (0, 1, 0, 1), expand=False))
 
     def _facts(self, *rows: tuple[str, str]) -> None:
         from rich.table import Table

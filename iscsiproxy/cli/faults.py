@@ -70,7 +70,10 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an error.")
 def lint_(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check scenario FILES (default: the shipped ones) and print every error. Exit code 2 if there is any."""
+    """Check scenario FILES and print every error.
+
+    Without FILES the shipped ones are checked. Exit code 2 if there is any error.
+    """
     wrong = 0
     paths = files or tuple(shipped().values())
     for path in paths:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 import click
@@ -15,20 +15,23 @@ import msgspec
 import trio
 
 from iscsiproxy.cli.initiator_options import PeerOptions, io_settings, peer_options, read_peer_options
+from iscsiproxy.cli.initiator_report import print_report, show_progress
+from iscsiproxy.cli.peers import Seconds, near
 from iscsiproxy.cli.peers import list_quirks as show_quirks
 from iscsiproxy.cli.screen import Screen
 from iscsiproxy.cli.trace import TracedStream
 from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.peers.initiator import commands
 from iscsiproxy.peers.initiator.commands import Capacity
+from iscsiproxy.peers.initiator.errors import LoginFailed
 from iscsiproxy.peers.initiator.quirks import PERSONALITIES, QUIRKS
-from iscsiproxy.peers.initiator.recovery import RecoveringSession, recovering_session
+from iscsiproxy.peers.initiator.recovery import RecoveringSession, Recovery, recovering_session
 from iscsiproxy.peers.initiator.session import Connector, Session, discover, open_session
 from iscsiproxy.peers.initiator.tasks import Outcome
 from iscsiproxy.peers.workload.contents import Ordering
 from iscsiproxy.peers.workload.drive import RecoveringDrive, SessionDrive
 from iscsiproxy.peers.workload.load import Workload, WorkloadSettings
-from iscsiproxy.peers.workload.tally import KindReport, Progress, WorkloadReport
+from iscsiproxy.peers.workload.tally import WorkloadReport
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
@@ -47,6 +50,8 @@ _ATTENTIONS = 10
 _CONTROL_PAGE = 0x0A
 #: How long commands in flight have to end after Ctrl-C, in seconds.
 _PATIENCE = 5.0
+#: The target is not here (RFC 7143 11.13.5)
+_NOT_FOUND = 0x0203
 #: Exit codes: something was wrong; nothing was done.
 _WRONG, _NOTHING = 1, 3
 
@@ -112,7 +117,10 @@ def nop(url: str, count: int, data: str, **options: Any) -> None:
 @click.argument("pairs", nargs=-1, required=True, metavar="KEY=VALUE...")
 @peer_options
 def text(url: str, pairs: tuple[str, ...], **options: Any) -> None:
-    """Send a Text Request and print the answer; in a discovery session if the URL has no TARGET."""
+    """Send a Text Request and print the answer.
+
+    It goes over a discovery session if the URL has no TARGET.
+    """
     keys = []
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -128,7 +136,8 @@ def text(url: str, pairs: tuple[str, ...], **options: Any) -> None:
 
 @command.command()
 @click.argument("url")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="How long.  [default: 10, without --count]")
+@click.option("--seconds", type=Seconds(0, min_open=True), metavar="SECONDS",
+              help="How long.  [default: 10, without --count]")  # fmt: skip
 @click.option("--count", type=click.IntRange(1), help="How many commands.")
 @click.option("--depth", type=click.IntRange(1, 4096), default=8, show_default=True, help="Commands in flight.")
 @click.option("--size", default="mix", show_default=True, metavar="4k|64k|mix|4k,64k",
@@ -140,7 +149,7 @@ def text(url: str, pairs: tuple[str, ...], **options: Any) -> None:
 @click.option("--flush", type=click.IntRange(1), metavar="N", help="SYNCHRONIZE CACHE after every N writes.")
 @click.option("--range", "place", metavar="LBA+BLOCKS|SIZE", help="Where; writing it is allowed.")
 @click.option("--scratch", is_flag=True, help="All of the LUN may be overwritten.")
-@click.option("--recover", is_flag=True, help="Come back when the session is lost, and go on.")
+@click.option("--recover", is_flag=True, help="Come back when the session is lost, within 60 seconds, and go on.")
 @click.option("--seed", type=int, help="Reproduce the commands of a run.  [default: a fresh one, printed]")
 @click.option("--verify/--no-verify", default=True, help="Check what is read, and read back what was written.")
 @peer_options
@@ -170,9 +179,10 @@ def _main(peer: PeerOptions, work: Callable[[PeerOptions, Screen], Awaitable[int
     try:
         status = trio.run(work, peer, screen)
     except PeerError as error:
+        hint = trio.run(_nearest, peer) if isinstance(error, LoginFailed) and error.status == _NOT_FOUND else ""
         if peer.as_json:
             screen.json({"event": "failed", "error": type(error).__name__, "text": str(error)})
-        click.echo(f"iscsiproxy: {error}", err=True)
+        click.echo(f"iscsiproxy: {error}{hint}", err=True)
         status = _NOTHING
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
@@ -207,6 +217,15 @@ async def _target(peer: PeerOptions) -> str:
     if not names:
         raise PeerError("the portal offers no target")
     raise UsageError(f"which target? add one of them to the address: {', '.join(names)}")
+
+
+async def _nearest(peer: PeerOptions) -> str:
+    """Ask the portal for a target whose name is near; nothing if it has none or does not tell."""
+    try:
+        records = await discover(peer.portal, peer.settings, conduct=peer.conduct)
+    except PeerError:
+        return ""
+    return near(peer.settings.target or "", [record.name for record in records])
 
 
 @asynccontextmanager
@@ -319,6 +338,9 @@ async def _info(peer: PeerOptions, screen: Screen) -> int:
             if found is None:
                 screen.line(f"LUN {lun}: does not answer INQUIRY")
                 continue
+            if found.qualifier:
+                screen.line(f"LUN {lun}: not there")
+                continue
             kind = "disk" if found.device_type == _DISK else f"device type {found.device_type:#04x}"
             room = f", {capacity.blocks} blocks of {capacity.block_length}" if capacity else ""
             screen.line(f"LUN {lun}: {kind}, {found.vendor} {found.product} {found.revision}{room}")
@@ -357,7 +379,9 @@ async def _io(peer: PeerOptions, screen: Screen, options: Mapping[str, Any]) -> 
         lun = await _lun(peer, session)
         capacity = await _capacity(session, lun)
         if capacity is None:
-            raise PeerError(f"LUN {lun} does not say how big it is")
+            there = await _luns(session)
+            hint = "" if lun in there else f": the target has LUN {', '.join(map(str, there)) or 'none'}"
+            raise PeerError(f"LUN {lun} does not say how big it is{hint}")
         ordering = Ordering.ORDERED
         if options["attribute"] == "simple":
             ordering = await _queueing(session, lun)
@@ -367,14 +391,24 @@ async def _io(peer: PeerOptions, screen: Screen, options: Mapping[str, Any]) -> 
             where = f"blocks {settings.first}+{settings.blocks} of {capacity.block_length} bytes on LUN {lun}"
             screen.line(f"{where} of {session.settings.target}, seed {seed}")
         report = await _load(session, settings, seed, progress=not peer.as_json and sys.stderr.isatty())
+        if isinstance(session, RecoveringSession):
+            report = _still_away(report, session.recoveries)
     if peer.as_json:
         facts = msgspec.json.decode(msgspec.json.encode(report))
         screen.json({"event": "report", "seed": seed, "passed": report.passed, **facts})
     else:
-        _print(report, screen)
+        print_report(report, screen)
     if not report.commands:
         return _NOTHING if not report.mismatch_count else _WRONG
     return 0 if report.passed else _WRONG
+
+
+def _still_away(report: WorkloadReport, recoveries: Sequence[Recovery]) -> WorkloadReport:
+    """Have a run whose session was not back when it was stopped count as one that lost it."""
+    if report.lost is not None or not recoveries or recoveries[-1].logged_in is not None:
+        return report
+    lost = f"{recoveries[-1].reason}, and it was not back yet"
+    return replace(report, lost=lost, recoveries=max(0, report.recoveries - 1))
 
 
 async def _queueing(session: _AnySession, lun: int) -> Ordering:
@@ -393,7 +427,7 @@ async def _load(session: _AnySession, settings: WorkloadSettings, seed: int, *, 
         settings,
         random.Random(seed),
         recoveries=drive.recoveries,
-        on_progress=_show_progress if progress else None,
+        on_progress=show_progress if progress else None,
         progress_every=0.5,
     )
     async with trio.open_nursery() as nursery:
@@ -415,59 +449,3 @@ async def _load(session: _AnySession, settings: WorkloadSettings, seed: int, *, 
     if progress:
         click.echo("\r\033[K", nl=False, err=True)
     return workload.report()
-
-
-def _show_progress(progress: Progress) -> None:
-    rate = progress.commands / progress.seconds if progress.seconds > 0 else 0
-    state = "reading back" if progress.reading_back else f"{rate:.0f} IOPS"
-    line = (
-        f"{progress.seconds:6.1f} s  {progress.commands} commands  {_bytes(progress.bytes)}  {state}  "
-        f"{progress.in_flight} in flight  {progress.mismatches} mismatches  {progress.errors} errors"
-    )
-    click.echo(f"\r{line}\033[K", nl=False, err=True)
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
-def _print(report: WorkloadReport, screen: Screen) -> None:
-    def kind(name: str, one: KindReport) -> None:
-        if one.commands:
-            late = one.latency
-            figures = ", ".join(
-                f"{label} {seconds * 1000:.2f}"
-                for label, seconds in (
-                    ("p50", late.p50),
-                    ("p90", late.p90),
-                    ("p99", late.p99),
-                    ("p99.9", late.p999),
-                    ("max", late.max),
-                )
-            )
-            screen.line(f"{one.commands} {name}, {_bytes(one.bytes)}; milliseconds: {figures}")
-
-    kind("reads", report.reads)
-    kind("writes", report.writes)
-    kind("flushes", report.flushes)
-    screen.line(
-        f"{report.commands} commands in {report.seconds:.2f} s: {report.iops:.0f} IOPS, "
-        f"{_bytes(report.bytes_per_second)}/s; longest stall {report.longest_stall:.3f} s"
-    )
-    back = "" if report.read_back is None else f", {report.read_back} of them read back at the end"
-    screen.line(f"{report.blocks_verified} blocks verified{back}; {report.uncertain} writes uncertain")
-    screen.line(f"{report.unit_attentions} unit attentions, {report.busy} times busy, {report.recoveries} recoveries")
-    for text, count in report.errors.items():
-        screen.line(f"{count} times {text}", fg="red")
-    if report.lost is not None:
-        screen.line(f"session lost: {report.lost}", fg="red")
-    for mismatch in report.mismatches:
-        screen.line(str(mismatch), fg="red")
-    if (more := report.mismatch_count - len(report.mismatches)) > 0:
-        screen.line(f"and {more} more", fg="red")
-    outcome = "everything as it should be" if report.passed else f"{report.mismatch_count} blocks wrong"
-    screen.line(f"{report.ended}: {outcome}", fg="green" if report.passed else "red")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from iscsiproxy.cli.peers import choose_quirks, parse_account
+from iscsiproxy.cli.peers import Seconds, choose_quirks, parse_account
 from iscsiproxy.errors import UsageError
 from iscsiproxy.peers.initiator.commands import Capacity
 from iscsiproxy.peers.initiator.conduct import Conduct, with_quirks
@@ -50,16 +50,16 @@ _OPTIONS = (
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(0),
+        type=Seconds(0),
         metavar="SECONDS",
-        help="Abort commands without an answer for so long; 0: never.  [default: 60]",
+        help="Abort commands that go unanswered for so long; 0: never.  [default: 60]",
     ),
     click.option(
         "--quirk",
         "quirks",
         multiple=True,
         metavar="NAME",
-        help="A deviation, or an initiator with all of its; may be repeated.",
+        help="A deviation, or an initiator with all that it has; may be repeated.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON lines."),
     click.option("-v", "--verbose", is_flag=True, help="Show every PDU, on stderr."),

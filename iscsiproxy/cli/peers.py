@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import click
 
@@ -11,7 +13,20 @@ from iscsiproxy.errors import UsageError
 from iscsiproxy.peers.chap import Account
 from iscsiproxy.peers.deviation import Deviation
 
-__all__ = ["choose_quirks", "list_quirks", "near", "parse_account"]
+__all__ = ["Seconds", "choose_quirks", "list_quirks", "near", "parse_account"]
+
+
+class Seconds(click.FloatRange):
+    """A length of time; `nan` and `inf` are none."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it, or say what is wrong."""
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 def near(name: str, names: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ import click
 import trio
 
 from iscsiproxy import __version__
-from iscsiproxy.cli.peers import choose_quirks, near, parse_account
+from iscsiproxy.cli.peers import Seconds, choose_quirks, near, parse_account
 from iscsiproxy.cli.peers import list_quirks as show_quirks
 from iscsiproxy.cli.screen import Screen
 from iscsiproxy.cli.signals import listen_to_signals
@@ -45,7 +45,10 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _NAME = re.compile(r"(iqn\.[0-9]{4}-[0-9]{2}\.[^\s/]+|eui\.[0-9A-Fa-f]{16}|naa\.([0-9A-Fa-f]{16}){1,2})")
 _DIGESTS = {"none": ("None",), "crc32c": ("CRC32C",), "any": ("CRC32C", "None")}
 
-_EPILOG = """\b
+#: What READ CAPACITY(16) can tell, in bytes, whatever the block (SBC-3 5.16.2); what fits into a file is less.
+_MOST_BYTES = 1 << 63
+
+_EPILOG = """
 LUNs are numbered from 0 in the order given; N= chooses a number. SIZE is a LUN in memory; a FILE holds its contents
 over restarts, and is made if it is given with a SIZE. A file whose name looks like a size is written ./64M.
 
@@ -99,7 +102,7 @@ class _Plan:
               help="Likewise.")  # fmt: skip
 @click.option("-k", "keys", multiple=True, metavar="KEY=VALUE", help="Our side of a text key, as in InitialR2T=Yes.")
 @click.option("--window", type=click.IntRange(1, 65536), metavar="N", help="Commands an initiator may send at once.")
-@click.option("--nop-interval", type=click.FloatRange(0), metavar="SECONDS", help="Ping connections idle for so long.")
+@click.option("--nop-interval", type=Seconds(0), metavar="SECONDS", help="Ping connections idle for so long.")
 @click.option("--quirk", "quirks", multiple=True, metavar="NAME", help="A deviation to show; may be repeated.")
 @click.option("--personality", "personalities", multiple=True, metavar="NAME", help="All deviations of a real target.")
 @click.option("--list-quirks", is_flag=True, help="List quirks and personalities, and exit.")
@@ -253,6 +256,11 @@ def _luns(texts: Sequence[str]) -> tuple[_Lun, ...]:
             path = Path(rest)
             if not rest or rest.endswith("/"):
                 raise UsageError(f"--lun {text!r}: expected [N=]SIZE or [N=]FILE[:SIZE], as in 64M or disk.img:1G")
+        if size is not None and size >= _MOST_BYTES:
+            raise UsageError(f"--lun {text!r}: expected less than 8388608T")
+        for other in luns.values():
+            if path is not None and other.path is not None and path.resolve() == other.path.resolve():
+                raise UsageError(f"--lun {text!r}: LUN {other.number} has this file already")
         luns[number] = _Lun(number=number, size=size, path=path)
     return tuple(luns.values())
 
@@ -305,6 +313,10 @@ def _medium(lun: _Lun, plan: _Plan) -> Medium:
         if lun.size is not None and lun.path.exists() and (length := lun.path.stat().st_size) > lun.size:
             raise UsageError(f"--lun {lun.path}: has {length} bytes, and would be cut to {lun.size}")
         return FileMedium(lun.path, lun.size, block_size=plan.block_size, read_only=plan.read_only)
+    except FileNotFoundError as error:
+        can_be_made = lun.path is not None and lun.size is None and lun.path.parent.is_dir()
+        hint = f"; it is made if a size is given, as in {lun.path}:64M" if can_be_made else ""
+        raise UsageError(f"--lun {lun.path}: {error.strerror}{hint}") from error
     except OSError as error:
         raise UsageError(f"--lun {lun.path}: {error.strerror}") from error
     except ValueError as error:

@@ -6,6 +6,7 @@ and the verifying workload say; a fault that did not fire, or traffic that was n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -74,12 +75,13 @@ class Act:
     """One fault: the scenario, the I/O that meets it, and the target's quirks.
 
     `perform` plays it and gives what came of it: who, and what they did or were. `asked` says what the standard asks
-    of the victim, and where.
+    of the victim, and where. `expected` has a pattern for what each of those has to do or be, or the act has failed.
     """
 
     scenario: str
     asked: str
     perform: Callable[[Stage, int], Awaitable[Saw]]
+    expected: Saw
     quirks: tuple[str, ...] = ()
 
     @property
@@ -97,6 +99,14 @@ class Played:
     fired: Fired | None
     rungs: tuple[Rung, ...]
     saw: Saw
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the fault fired, and what came of it is what has to come of it."""
+        return self.fired is not None and all(
+            any(who == name and re.fullmatch(pattern, what) for who, what in self.saw)
+            for name, pattern in self.act.expected
+        )
 
 
 async def clean(seed: int) -> Clean:
@@ -126,7 +136,10 @@ async def play(act: Act, seed: int) -> Played:
         async with stage(
             seed=seed, blocks=_BLOCKS, scenarios=[scenario], settings=_TARGET, conduct=act.conduct
         ) as here:
-            saw = await act.perform(here, seed)
+            try:
+                saw = await act.perform(here, seed)
+            except (ConnectionLost, CommandFailed) as error:
+                saw = (("the session", f"ended too soon: {error}"),)
     fired = next((event for event in here.events if isinstance(event, Fired)), None)
     return Played(act=act, scenario=scenario, fired=fired, rungs=_rungs(here.events, fired), saw=saw)
 
@@ -225,13 +238,17 @@ async def _read_what_was_written(here: Stage, seed: int) -> Saw:
     data = Random(seed).randbytes(length)
     async with _session(here) as session:
         await _wake(session)
-        await session.command(0, commands.write10(place, _WRITE), data_out=data)
+        written = await session.command(0, commands.write10(place, _WRITE), data_out=data)
         found = await session.command(0, commands.read10(place, _WRITE), read_length=length)
         once_more = await session.command(0, commands.read10(place, _WRITE), read_length=length)
+    if not (written.good and found.good):
+        return (
+            ("the target", f"answered {_status(written.status)} to the write, {_status(found.status)} to the read"),
+        )
     apart = (int.from_bytes(found.data, "big") ^ int.from_bytes(data, "big")).bit_count()
     return (
         ("the initiator", f"took the read for {_status(found.status)}: every digest fits"),
-        ("a comparison", f"{apart} bits are wrong" if apart else "finds nothing wrong"),
+        ("a comparison", f"{_count(apart, 'bit')} wrong" if apart else "finds nothing wrong"),
         ("read again", "all of it is right" if once_more.data == data else "it is still wrong"),
     )
 
@@ -256,6 +273,10 @@ def _verified(report: WorkloadReport) -> str:
     return f"all {report.blocks_verified} blocks that were read are what was written{trouble}"
 
 
+def _count(number: int, what: str) -> str:
+    return f"1 {what} is" if number == 1 else f"{number} {what}s are"
+
+
 def _status(status: int) -> str:
     return SCSI_STATUS.text(status).replace("_", " ")
 
@@ -266,21 +287,33 @@ ACTS: tuple[Act, ...] = (
         scenario="data_out_lost",
         asked="A target must not say GOOD for data it never got (RFC 7143 7.8, 7.9).",
         perform=_write_and_read_back,
+        expected=(("the target", "answered CHECK CONDITION.*"), ("the disk", "has all of it .*")),
     ),
     Act(
         scenario="data_out_lost",
         asked="The same fault, a careless target: it behaves as tgt 1.0.85 was seen to (--quirk tgt-holes).",
         perform=_write_and_read_back,
+        expected=(("the target", "answered GOOD"), ("the disk", "[1-9].* not what was written")),
         quirks=("tgt-holes",),
     ),
     Act(
         scenario="header_digest_corrupt",
         asked="A header that its digest belies is not to be believed, not even its length (RFC 7143 7.8).",
         perform=_work_through,
+        expected=(
+            ("the target", "closed the connection|reset the connection|the connection broke"),
+            ("the initiator", "logged in again; I/O went on .*"),
+            ("the disk", "all [1-9][0-9]* blocks that were read are what was written"),
+        ),
     ),
     Act(
         scenario="payload_corrupt_valid_digest",
         asked="Digests protect the wire, not what is behind it (RFC 7143 13.1): only a comparison can tell.",
         perform=_read_what_was_written,
+        expected=(
+            ("the initiator", "took the read for GOOD.*"),
+            ("a comparison", "[1-9].* wrong"),
+            ("read again", "all .*"),
+        ),
     ),
 )

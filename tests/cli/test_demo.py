@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
 
 from iscsiproxy.cli.demo import _drawn, _folded
 from iscsiproxy.runs.ladder import Rung
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from tests.cli.program import program
+from tests.cli.program import PROGRAM, program
 
 __all__: list[str] = []
 
@@ -36,7 +41,33 @@ def test_facts_for_programs() -> None:
     assert [one["event"] for one in facts] == ["demo", "clean", "act", "act", "act", "act", "end"]
     assert facts[0]["seed"] == 1
     assert facts[-1] == {"event": "end", "fine": True}
-    assert all(one["fired"] for one in facts if one["event"] == "act")
+    assert all(one["fired"] and one["fine"] for one in facts if one["event"] == "act")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_ends_it_quietly(number: signal.Signals) -> None:
+    command = (*PROGRAM, "demo", "--json")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(2):
+            process.stdout.readline()
+        process.send_signal(number)
+        assert (process.wait(10), process.stderr.read()) == (128 + number, "")
+
+
+@pytest.mark.parametrize("args", [(), ("--json",)])
+def test_a_full_disk_is_said_without_a_traceback(args: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run((*PROGRAM, "demo", *args), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "iscsiproxy: No space left on device\n")
+
+
+def test_titles_are_wrapped_under_themselves() -> None:
+    done = program("demo", "--seed", "1", env={"COLUMNS": "60"})
+    lines = done.stdout.splitlines()
+    (at,) = [n for n, line in enumerate(lines) if line.startswith(" Fault 1 of 3  data_out_lost")]
+    assert lines[at + 1].rstrip() == " arrives"
 
 
 def test_a_rung_says_without_colour_what_became_of_it() -> None:
@@ -52,3 +83,13 @@ def test_long_rows_of_like_rungs_are_folded() -> None:
     texts = [text for _, text, _ in _folded([rung()] * 8 + [rung("never")] + [rung()] * 4)]
     assert texts[2] == "… 5 more"
     assert len(texts) == 4 + 1 + 4
+
+
+@pytest.mark.parametrize("args", [(), ("--json",)])
+def test_a_reader_who_has_read_enough_ends_it_quietly(args: tuple[str, ...]) -> None:
+    with subprocess.Popen((*PROGRAM, "demo", *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(20), process.stderr.read()) == (1, b"")

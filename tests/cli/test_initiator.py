@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import socket
 import subprocess
@@ -12,12 +11,10 @@ from typing import Any
 import pytest
 
 from iscsiproxy.cli import initiator
-from iscsiproxy.cli.screen import Screen
+from iscsiproxy.peers.initiator.errors import ConnectionLost
 from iscsiproxy.peers.initiator.quirks import PERSONALITIES, QUIRKS
-from iscsiproxy.peers.workload.mismatch import Mismatch, MismatchKind
-from iscsiproxy.peers.workload.pattern import Stamp
-from iscsiproxy.peers.workload.plan import Kind
-from iscsiproxy.peers.workload.tally import Progress, Tally, WorkloadReport
+from iscsiproxy.peers.initiator.recovery import Recovery
+from iscsiproxy.peers.workload.tally import Tally
 from tests.cli.program import PROGRAM, program
 
 __all__: list[str] = []
@@ -41,6 +38,14 @@ def _error(*args: str) -> str:
         (
             ("info", "storage/iqn.2004-01.com.example:t/x"),
             "expected the number of a LUN at the end of the address, got 'x'",
+        ),
+        (
+            ("io", "storage", "--scratch", "--seconds", "nan"),
+            "Error: Invalid value for '--seconds': 'nan' is not a number of seconds.",
+        ),
+        (
+            ("nop", "storage", "--timeout", "inf"),
+            "Error: Invalid value for '--timeout': 'inf' is not a number of seconds.",
         ),
         (("nop",), "Error: Missing argument 'URL'."),
     ],
@@ -137,67 +142,30 @@ def test_a_unit_that_cannot_be_written_is_exit_code_3() -> None:
     assert all("7/27" in error for error in report["errors"])
 
 
-# --- what is printed -------------------------------------------------------------------------------------------------
+def test_what_is_not_there_is_said_with_what_is() -> None:
+    with _target("--lun", "5=8M") as (portal, name):
+        wrong = program("initiator", "nop", f"{portal}/{name}s")
+        nowhere = program("initiator", "io", f"{portal}/{name}/7", "--scratch")
+        shown = program("initiator", "info", f"{portal}/{name}/7")
+    assert (wrong.returncode, wrong.stderr) == (
+        3,
+        f"iscsiproxy: login refused: 0203 NOT_FOUND (did you mean {name}?)\n",
+    )
+    assert (nowhere.returncode, nowhere.stderr) == (
+        3,
+        "iscsiproxy: LUN 7 does not say how big it is: the target has LUN 5\n",
+    )
+    assert shown.stdout.splitlines()[-1] == "LUN 7: not there"
 
 
-def _report(**changes: Any) -> WorkloadReport:
+def test_a_session_that_is_not_back_at_the_end_is_lost() -> None:
     tally = Tally(run=1, kept=5)
-    tally.started = 0.0
-    for _ in range(10):
-        tally.good(Kind.WRITE, 4096, 0.001)
-    tally.finished = 2.0
-    tally.ended = "done"
-    tally.read_back = 80
-    tally.verified = 100
-    return replace(tally.report(2.0, recoveries=0), **changes)
-
-
-def _printed(report: WorkloadReport) -> list[str]:
-    out = io.StringIO()
-    initiator._print(report, Screen(out, as_json=False, verbosity=0))
-    return out.getvalue().splitlines()
-
-
-def test_a_good_run_is_told_in_a_few_lines() -> None:
-    assert _printed(_report()) == [
-        "10 writes, 40.0 KiB; milliseconds: p50 1.00, p90 1.00, p99 1.00, p99.9 1.00, max 1.00",
-        "10 commands in 2.00 s: 5 IOPS, 20.0 KiB/s; longest stall 0.000 s",
-        "100 blocks verified, 80 of them read back at the end; 0 writes uncertain",
-        "0 unit attentions, 0 times busy, 0 recoveries",
-        "done: everything as it should be",
-    ]
-
-
-def test_what_was_wrong_is_told_in_full() -> None:
-    mismatch = Mismatch(
-        kind=MismatchKind.STALE, block=7, expected=(5,), found=(Stamp(1, 7, 3),), offset=0, excerpt="00"
-    )
-    lines = _printed(
-        _report(mismatch_count=3, mismatches=(mismatch,), errors={"BUSY": 2}, lost="gone", ended="session lost")
-    )
-    assert lines[-5:] == [
-        "2 times BUSY",
-        "session lost: gone",
-        "block 7 is stale: expected write 5, found write 3 to block 7 of run 00000001",
-        "and 2 more",
-        "session lost: 3 blocks wrong",
-    ]
-
-
-def test_progress_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(
-        seconds=2.0, commands=10, bytes=3 << 30, in_flight=4, mismatches=0, errors=1, reading_back=False
-    )
-    initiator._show_progress(progress)
-    initiator._show_progress(replace(progress, reading_back=True))
-    assert capsys.readouterr().err == (
-        "\r   2.0 s  10 commands  3.0 GiB  5 IOPS  4 in flight  0 mismatches  1 errors"
-        "\r   2.0 s  10 commands  3.0 GiB  reading back  4 in flight  0 mismatches  1 errors"
-    )
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 20, "5.0 MiB"), (3 << 40, "3.0 TiB")]
-)
-def test_bytes_are_told_in_units(count: int, text: str) -> None:
-    assert initiator._bytes(count) == text
+    tally.started, tally.finished, tally.ended = 0.0, 2.0, "stopped"
+    report = tally.report(2.0, recoveries=1)
+    away = Recovery(reason=ConnectionLost("the target closed the connection"), lost=1.0)
+    assert report.passed
+    assert initiator._still_away(report, []) == report
+    assert initiator._still_away(report, [replace(away, logged_in=1.5)]) == report
+    lost = initiator._still_away(report, [away])
+    assert (lost.passed, lost.recoveries) == (False, 0)
+    assert lost.lost == "the target closed the connection, and it was not back yet"

@@ -56,6 +56,13 @@ NO_HOST = "cannot listen at 192.0.2.1:0"
         (("--lun", "2=64M", "--lun", "2=1M"), "--lun '2=1M': there is a LUN 2 already"),
         (("--lun", "16384=1M"), "--lun '16384=1M': LUN numbers go from 0 to 16383"),
         (("--lun", "/no/such/file"), "--lun /no/such/file: No such file or directory"),
+        (
+            ("--lun", "no-such-disk"),
+            "--lun no-such-disk: No such file or directory; it is made if a size is given, as in no-such-disk:64M",
+        ),
+        (("--lun", "disk:99999999T"), "--lun 'disk:99999999T': expected less than 8388608T"),
+        (("--lun", "8388608T"), "--lun '8388608T': expected less than 8388608T"),
+        (("--lun", "disk:1M", "--lun", "5=./disk"), "--lun '5=./disk': LUN 0 has this file already"),
         (("--lun", "/:1M"), "--lun '/:1M': expected [N=]SIZE or [N=]FILE[:SIZE], as in 64M or disk.img:1G"),
         (("--lun", "511"), "--lun 511: size of the medium: expected at least one block of 512 bytes, got 0"),
         (("--chap", "somebody"), "--chap: expected USER:SECRET"),
@@ -176,3 +183,9 @@ def test_the_first_line_for_people_says_where_it_is_ready() -> None:
     assert deviates == f"deviates W01: {QUIRKS['W01'].summary()}\n"
     assert f"connected at [::1]:{port}" in connected
     assert closed.endswith("closed by the initiator\n")
+
+
+def test_a_ping_interval_is_a_number() -> None:
+    result = CliRunner().invoke(command, ["--nop-interval", "nan"])
+    assert result.exit_code == 2
+    assert "'nan' is not a number of seconds." in result.output

@@ -56,4 +56,13 @@ async def test_a_fault_that_does_not_fire_shows_nothing() -> None:
     played = await play(replace(PAYLOAD, scenario="c_bit_text_request"), 1)
     assert played.fired is None
     assert played.rungs == ()
+    assert not played.as_expected
     assert dict(played.saw)["a comparison"] == "finds nothing wrong"
+
+
+async def test_what_came_of_it_is_held_against_what_was_to_come() -> None:
+    played = await play(CARELESS, 1)
+    assert played.as_expected
+    assert not replace(played, act=LOST).as_expected
+    assert not replace(played, saw=()).as_expected
+    assert not replace(played, fired=None).as_expected
