@@ -7,6 +7,7 @@ reads, one writes, and now and then one reacts to what the target said by itself
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +29,10 @@ __all__ = ["Request", "Running", "SessionCore"]
 
 #: Asynchronous messages 2 and 3: the target drops the connection, or all of the session's (RFC 7143 11.9.1)
 _CONNECTION_DROP = 2
+#: Reject reason "waiting for logout" (RFC 7143 11.17.1)
+_WAITING_FOR_LOGOUT = 0x0C
+#: How many commands are remembered that task management has ended.
+_MOST_ENDED = 1024
 #: The answer that each request waits for (RFC 7143 11.2.1.2)
 _ANSWERS = {
     Opcode.NOP_OUT: Opcode.NOP_IN,
@@ -75,6 +80,8 @@ class Request:
 
     pdu: Pdu
     answer: Pending[Pdu] = field(default_factory=Pending)
+    #: Whether it is there for its CmdSN alone, which a rejected command has left open (RFC 7143 7.3)
+    fills: bool = False
 
 
 class SessionCore:
@@ -108,6 +115,8 @@ class SessionCore:
         self._itt = settings.first_itt
         self._tasks: dict[int, Running] = {}
         self._requests: dict[int, Request] = {}
+        #: Tags of commands that were ended: what still comes for them is dropped (RFC 7143 4.2.3.3, 11.5.1)
+        self._ended: deque[int] = deque(maxlen=_MOST_ENDED)
         self._claims: dict[int, Tap] = {}
         self._taps: list[Tap] = []
         self._window_moved = trio.Event()
@@ -288,7 +297,8 @@ class SessionCore:
     def _on_task_pdu(self, pdu: Pdu) -> None:
         running = self._tasks.get(pdu["ITT"])
         if running is None:
-            self._conduct.unknown_task(pdu)
+            if pdu["ITT"] not in self._ended:
+                self._conduct.unknown_task(pdu)
             return
         task = running.task
         match pdu.opcode:
@@ -304,6 +314,8 @@ class SessionCore:
 
     def _on_answer(self, pdu: Pdu) -> None:
         request = self._requests.get(pdu["ITT"])
+        if request is None and pdu.opcode == Opcode.TMF_RESPONSE:
+            return  # its tasks are long concluded (RFC 7143 4.2.3.3 c)
         if request is None or _ANSWERS[Opcode(request.pdu.opcode)] != pdu.opcode:
             self._conduct.unknown_task(pdu)
             return
@@ -312,6 +324,8 @@ class SessionCore:
 
     def _on_nop_in(self, pdu: Pdu) -> None:
         if pdu["ITT"] != NO_TAG:
+            if pdu["TTT"] != NO_TAG:
+                raise ProtocolError("NOP-In that answers and asks at once", section="RFC 7143 11.19, 7.7")
             self._on_answer(pdu)
         elif pdu["TTT"] != NO_TAG:
             self.events.add(pdu)
@@ -343,10 +357,16 @@ class SessionCore:
             del self._tasks[itt]
         else:
             del self._requests[itt]
-        if not header["I"] and serial.ge(header["CmdSN"], self.exp_cmdsn) and self._conduct.fills_place():
-            ping = Pdu.build(Opcode.NOP_OUT, F=1, ITT=self.take_itt(), TTT=NO_TAG)
-            self._ask(ping, cmdsn=header["CmdSN"])
         request.answer.fail(error)
+        if pdu["Reason"] == _WAITING_FOR_LOGOUT:
+            if self._closing is None:
+                self._closing = ConnectionLost("the target waits for a logout")
+                self._spawn(lambda: self._log_out_within(0))
+        elif not header["I"] and serial.ge(header["CmdSN"], self.exp_cmdsn) and self._conduct.fills_place():
+            if isinstance(request, Request) and request.fills:
+                raise ConnectionLost("the target rejects what fills the place of a rejected command, too")
+            ping = Pdu.build(Opcode.NOP_OUT, F=1, ITT=self.take_itt(), TTT=NO_TAG)
+            self._ask(ping, cmdsn=header["CmdSN"]).fills = True
 
     def _on_async(self, pdu: Pdu) -> None:
         self.events.add(pdu)
@@ -382,6 +402,7 @@ class SessionCore:
             running.task.quiet = True
             if self._tasks.get(running.itt) is running:
                 del self._tasks[running.itt]
+                self._ended.append(running.itt)
             running.answer.fail(error)
 
     async def _log_out_within(self, seconds: int) -> None:

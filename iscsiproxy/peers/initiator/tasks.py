@@ -176,6 +176,8 @@ class ScsiTask:
         self._check_shared_sn("R2TSN", pdu["R2TSN"])
         if pdu["TTT"] == NO_TAG:
             raise ProtocolError("R2T without a Target Transfer Tag", section="RFC 7143 11.8.5")
+        if pdu["LUN"] != self.lun_field:
+            raise ProtocolError(f"R2T for LUN {pdu['LUN']:#x}, not {self.lun_field:#x}", section="RFC 7143 4.2.5.3")
         if not 0 < length <= self._parameters.max_burst_length or offset + length > len(self._out):
             raise ProtocolError(
                 f"R2T for {length} bytes from {offset} of {len(self._out)}, MaxBurstLength "
@@ -245,6 +247,8 @@ class ScsiTask:
         # RFC 7143 counts Data-In PDUs, RFC 3720 10.4.8 the R2Ts too: more than both means that some are lost.
         if serial.gt(pdu["ExpDataSN"], self._data_ins + self._r2ts):
             self._conduct.wrong_datasn(f"ExpDataSN {pdu['ExpDataSN']} after {self._data_ins} Data-In")
+        if pdu["Status"] == Status.CHECK_CONDITION and not pdu["Response"] and not pdu.data:
+            raise ProtocolError("CHECK CONDITION without sense data", section="RFC 7143 11.4.7, 7.7")
         try:
             sense = sense_of_segment(pdu.data)
         except ScsiError:
@@ -252,9 +256,10 @@ class ScsiTask:
         self._end(pdu, status=pdu["Status"], response=pdu["Response"], sense=sense)
 
     def _end(self, pdu: Pdu, *, status: int, response: int = 0, sense: Sense | None = None) -> None:
-        residual = _residual(pdu["O"], pdu["U"], pdu["ResidualCount"])
+        # Without a SCSI status the flags say nothing (RFC 7143 11.4.1, 11.4.3).
+        residual = 0 if response else _residual(pdu["O"], pdu["U"], pdu["ResidualCount"])
         read_residual = residual
-        if pdu.opcode == Opcode.SCSI_RESPONSE and self._bidirectional:
+        if not response and pdu.opcode == Opcode.SCSI_RESPONSE and self._bidirectional:
             read_residual = _residual(pdu["o"], pdu["u"], pdu["BidirectionalReadResidualCount"])
         due = self._read_length - max(read_residual, 0)
         if status == Status.GOOD and response == 0 and self._read_length and self._received < due:

@@ -75,10 +75,9 @@ class TextDialogue:
         final, continued = bool(answer["F"]), bool(answer["C"])
         if final and (continued or self._more):
             raise ProtocolError("a Text Response with F before all is said", section="RFC 7143 11.11.1")
-        if final != (answer["TTT"] == NO_TAG):
-            raise ProtocolError(
-                f"a Text Response with F={final:d} and TTT {answer['TTT']:#x}", section="RFC 7143 11.11.4"
-            )
+        # With F the tag says nothing, whatever it is (RFC 7143 11.10.4).
+        if not final and answer["TTT"] == NO_TAG:
+            raise ProtocolError("a Text Response without F and without a tag", section="RFC 7143 11.11.4")
         if self._more and answer.data:
             raise ProtocolError("an answer to half a text", section="RFC 7143 6.2")
         try:

@@ -75,6 +75,8 @@ class Session:
         self._max_cmdsn = serial.add(exp_cmdsn, window - 1)
         self._conduct = conduct
         self._ahead: dict[int, Request] = {}
+        #: The task tags of what waits, by CmdSN.
+        self._tags: dict[int, int] = {}
         self._fences: list[tuple[int, Callable[[], None]]] = []
         self._advancing = False
         self._holds = 0
@@ -100,7 +102,7 @@ class Session:
 
     def knows(self, itt: int) -> bool:
         """Tell whether a task that is under way has this Initiator Task Tag."""
-        return itt in self.tasks or itt in self.managing
+        return itt in self.tasks or itt in self.managing or itt in self._tags.values()
 
     @property
     def max_cmdsn(self) -> int:
@@ -142,6 +144,7 @@ class Session:
                 request.deliver()
             return
         self._ahead[pdu["CmdSN"]] = request
+        self._tags[pdu["CmdSN"]] = pdu["ITT"]
         self._advance()
 
     def plug(self, number: int) -> None:
@@ -181,6 +184,7 @@ class Session:
         self._advancing = True
         try:
             while not self._holds and (request := self._ahead.pop(self.exp_cmdsn, None)) is not None:
+                self._tags.pop(self.exp_cmdsn, None)
                 if not request.deliver():
                     break
                 self.exp_cmdsn = serial.add(self.exp_cmdsn, 1)
@@ -201,6 +205,7 @@ class Session:
         """End every task and forget what waits; nothing is sent for it. `bereft` takes note of what had begun."""
         self.bereft.update(task.command.lun for task in self.tasks.values() if task.delivered)
         self._ahead.clear()
+        self._tags.clear()
         self._fences.clear()
         self._deferred.clear()
         self._holds = 0

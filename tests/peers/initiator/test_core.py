@@ -164,6 +164,33 @@ async def test_a_rejected_command_that_was_counted_leaves_no_hole() -> None:
         assert await alive(session, target)
 
 
+async def test_a_place_that_cannot_be_filled_ends_the_session() -> None:
+    async with scripted() as (session, target):
+        await session.start(0, TUR)
+        command = await target.receive()
+        target.exp_cmdsn = command["CmdSN"]
+        await target.send(Pdu.build(Opcode.REJECT, F=1, ITT=NO_TAG, Reason=4, data=command.bhs))
+        plug = await target.receive(Opcode.NOP_OUT)
+        target.exp_cmdsn = command["CmdSN"]
+        await target.send(Pdu.build(Opcode.REJECT, F=1, ITT=NO_TAG, Reason=4, data=plug.bhs))
+        assert await target.closed()
+        assert "too" in str(session.failure)
+
+
+async def test_a_target_that_waits_for_a_logout_gets_it() -> None:
+    async with scripted() as (session, target):
+        running = await session.start(0, TUR)
+        await session.start(0, TUR)
+        first, second = await target.receive(), await target.receive()
+        target.exp_cmdsn = first["CmdSN"]
+        for command in (first, second):
+            await target.send(Pdu.build(Opcode.REJECT, F=1, ITT=NO_TAG, Reason=0x0C, data=command.bhs))
+        assert (await target.log_out())["ReasonCode"] == 0
+        with pytest.raises(CommandRejected, match="WAITING_FOR_LOGOUT"):
+            await running.wait()
+        assert await target.closed()
+
+
 async def test_a_rejected_Data_Out_leaves_the_command_to_its_status() -> None:
     async with scripted(InitialR2T="Yes", ImmediateData="No") as (session, target):
         running = await session.start(0, WRITE, data_out=bytes(512))
@@ -171,8 +198,8 @@ async def test_a_rejected_Data_Out_leaves_the_command_to_its_status() -> None:
         await target.r2t(command, 5, 0, 0, 512)
         out = await target.receive(Opcode.DATA_OUT)
         await target.send(Pdu.build(Opcode.REJECT, F=1, ITT=NO_TAG, Reason=2, data=out.bhs))
-        await target.respond(command, Status=2)
-        assert (await running.wait()).status == 2
+        await target.respond(command, Status=8)
+        assert (await running.wait()).status == 8
         assert len(session.events.rejects) == 1
 
 
@@ -187,7 +214,6 @@ def task_pdu(opcode: Opcode, **fields: int) -> Pdu:
     "wrong",
     [
         task_pdu(Opcode.SCSI_RESPONSE),
-        task_pdu(Opcode.TMF_RESPONSE),
         task_pdu(Opcode.TEXT_RESPONSE),
         task_pdu(Opcode.LOGOUT_RESPONSE),
         task_pdu(Opcode.NOP_IN, TTT=NO_TAG),
@@ -205,6 +231,21 @@ async def test_what_no_task_asked_for_ends_the_session(wrong: Pdu) -> None:
         assert await target.closed()
 
 
+async def test_what_comes_for_an_aborted_command_is_dropped() -> None:
+    async with scripted(InitialR2T="Yes", ImmediateData="No") as (session, target), trio.open_nursery() as nursery:
+        running = await session.start(0, WRITE, data_out=bytes(512))
+        command = await target.receive()
+        nursery.start_soon(session.abort, running)
+        request = await target.receive(Opcode.TMF_REQUEST)
+        for _ in range(2):  # and once more: its task is concluded
+            await target.send(Pdu.build(Opcode.TMF_RESPONSE, F=1, ITT=request["ITT"]))
+        await target.r2t(command, 5, 0, 0, 512)
+        await target.respond(command)
+        with pytest.raises(CommandAborted):
+            await running.wait()
+        assert await alive(session, target)
+
+
 async def test_an_answer_of_another_kind_ends_the_session() -> None:
     async with scripted() as (session, target), trio.open_nursery() as nursery:
 
@@ -215,6 +256,18 @@ async def test_an_answer_of_another_kind_ends_the_session() -> None:
         nursery.start_soon(ping)
         request = await target.receive()
         await target.send(Pdu.build(Opcode.TMF_RESPONSE, F=1, ITT=request["ITT"]))
+
+
+async def test_a_NOP_In_that_answers_and_asks_ends_the_session() -> None:
+    async with scripted() as (session, target), trio.open_nursery() as nursery:
+
+        async def ping() -> None:
+            with pytest.raises(ProtocolError, match="at once"):
+                await session.nop()
+
+        nursery.start_soon(ping)
+        request = await target.receive()
+        await target.send(Pdu.build(Opcode.NOP_IN, F=1, ITT=request["ITT"], TTT=5))
 
 
 async def test_a_conduct_may_let_an_unknown_task_pass() -> None:

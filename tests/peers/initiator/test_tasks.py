@@ -10,7 +10,7 @@ from iscsiproxy.peers.initiator.tasks import ScsiTask
 from iscsiproxy.peers.parameters import Parameters
 from iscsiproxy.peers.scsi.command import Status
 from iscsiproxy.wire.ahs import parse_ahs
-from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.fields import NO_TAG, lun_value
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.sense import SenseCode, encode_sense
@@ -30,9 +30,16 @@ def read(length: int = 4096, conduct: Conduct | None = None, **parameters: objec
     return ScsiTask(itt=7, lun=3, cdb=READ, read_length=length, parameters=agreed, conduct=conduct)
 
 
-def r2t(offset: int, length: int, *, number: int = 0, tag: int = 5) -> Pdu:
+def r2t(offset: int, length: int, *, number: int = 0, tag: int = 5, lun: int = 3) -> Pdu:
     return Pdu.build(
-        Opcode.R2T, F=1, ITT=7, TTT=tag, R2TSN=number, BufferOffset=offset, DesiredDataTransferLength=length
+        Opcode.R2T,
+        F=1,
+        LUN=lun_value(lun),
+        ITT=7,
+        TTT=tag,
+        R2TSN=number,
+        BufferOffset=offset,
+        DesiredDataTransferLength=length,
     )
 
 
@@ -98,7 +105,7 @@ def test_every_byte_goes_once_and_in_order(length: int, segment: int, burst: int
     assert len(got) == min(burst, length)
     number = 0
     while len(got) < length:
-        outs = list(task.on_r2t(r2t(len(got), min(burst, length - len(got)), number=number)))
+        outs = list(task.on_r2t(r2t(len(got), min(burst, length - len(got)), number=number, lun=0)))
         assert all(len(pdu.data) % 4 == 0 for pdu in outs[:-1])
         assert all(len(pdu.data) <= segment for pdu in outs)
         got += b"".join(pdu.data for pdu in outs)
@@ -115,8 +122,9 @@ def test_every_byte_goes_once_and_in_order(length: int, segment: int, burst: int
         r2t(2048, 512),
         r2t(1024, 512, number=1),
         r2t(1024, 512, tag=NO_TAG),
+        r2t(1024, 512, lun=4),
     ],
-    ids=["nothing", "more than a burst", "beyond the end", "a hole", "R2TSN", "no tag"],
+    ids=["nothing", "more than a burst", "beyond the end", "a hole", "R2TSN", "no tag", "another LUN"],
 )
 def test_an_R2T_that_cannot_be_ends_the_session(wrong: Pdu) -> None:
     task = write()
@@ -208,6 +216,14 @@ def test_sense_data_that_is_none_leaves_the_status() -> None:
     assert (task.outcome.status, task.outcome.sense) == (2, None)
 
 
+@pytest.mark.parametrize("status", [0, 2])
+def test_without_a_SCSI_status_neither_it_nor_the_flags_count(status: int) -> None:
+    task = read()
+    task.on_response(response(Response=1, Status=status, O=1, U=1, ResidualCount=9))
+    assert task.outcome is not None
+    assert (task.outcome.response, task.outcome.good, task.outcome.residual) == (1, False, 0)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -220,10 +236,11 @@ def test_sense_data_that_is_none_leaves_the_status() -> None:
         data_in(bytes(4096), 0, 0, F=1, S=1, O=1, U=1),
         response(),
         response(Status=2, ExpDataSN=1),
+        response(Status=2),
     ],
     ids=[
         *("DataSN", "offset", "beyond the buffer", "S without F", "a bad status in Data-In", "too little"),
-        *("overflow and underflow", "no data at all", "a Data-In is missing"),
+        *("overflow and underflow", "no data at all", "a Data-In is missing", "no sense data"),
     ],
 )
 def test_an_answer_that_cannot_be_ends_the_session(wrong: Pdu) -> None:

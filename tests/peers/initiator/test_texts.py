@@ -48,11 +48,16 @@ def test_a_target_that_has_more_to_say_gets_empty_requests() -> None:
     assert dialogue.pairs == (("A", "1"), ("B", "2"))
 
 
+def test_with_F_the_tag_says_nothing() -> None:
+    dialogue, _ = begin()
+    assert dialogue.next_request(answer(b"A=1\0", tag=9)) is None
+    assert dialogue.pairs == (("A", "1"),)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         answer(more=True),
-        answer(tag=9),
         answer(final=False, tag=NO_TAG),
         answer(b"no pair\0"),
     ],

@@ -166,6 +166,15 @@ def test_a_tag_of_task_management_that_waits_is_in_use() -> None:
     assert tags(initiator.send(missing)) == tags([missing, function])
 
 
+def test_the_tag_of_what_waits_for_its_turn_is_taken() -> None:
+    initiator = begun()
+    missing, waiting = initiator.ready(), initiator.ping(I=0)
+    assert initiator.send(waiting) == []
+    assert one(initiator.send(initiator.tmf(1, RefTaskTag=1, ITT=waiting["ITT"])))["Reason"] == 0x07
+    assert tags(initiator.send(missing)) == tags([missing, waiting])
+    assert one(initiator.send(initiator.ping(ITT=waiting["ITT"]))).opcode == Opcode.NOP_IN
+
+
 # --- what a peer can cost ---
 
 
