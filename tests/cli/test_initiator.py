@@ -34,6 +34,10 @@ def _error(*args: str) -> str:
             "io overwrites the LUN: say that it may with --scratch, or where with --range (or --read-percent 100)",
         ),
         (("discover", "iscsi://storage:x"), "expected host or host:port in the address, got 'storage:x'"),
+        (
+            ("discover", "::1:3260"),
+            "expected host or host:port in the address, an IPv6 host in brackets as in [::1]:3260, got '::1:3260'",
+        ),
         (("text", "storage", "SendTargets"), "'SendTargets': expected KEY=VALUE"),
         (
             ("info", "storage/iqn.2004-01.com.example:t/x"),
@@ -66,7 +70,8 @@ def test_nothing_could_be_done() -> None:
         ):
             done = program("initiator", *args)
             assert done.returncode == 3
-            assert done.stderr.startswith("iscsiproxy: no connection: ")
+            assert done.stderr.startswith("iscsiproxy: no connection to 127.0.0.1 port ")
+            assert done.stderr.endswith(": Connection refused\n")
         done = program("initiator", "nop", portal, "--json")
         assert done.returncode == 3
         assert json.loads(done.stdout)["event"] == "failed"

@@ -9,6 +9,8 @@ task tag out of the session's hands, and `tap` shows everything that comes.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -64,7 +66,19 @@ async def _connect(connect: Connector) -> trio.abc.Stream:
             return await trio.open_tcp_stream(*connect)
         return await connect()
     except OSError as error:
-        raise ConnectionLost(f"no connection: {error}") from error
+        where = f" to {connect[0]} port {connect[1]}" if isinstance(connect, tuple) else ""
+        raise ConnectionLost(f"no connection{where}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Say why there is no connection: trio tries every address, and groups what each of them answered."""
+    while (cause := error.__cause__) is not None:
+        error = cause
+    if isinstance(error, BaseExceptionGroup):
+        return _reason(error.exceptions[-1])
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)  # without the address that trio puts before it
+    return getattr(error, "strerror", None) or str(error)
 
 
 async def _exchange(stream: PduStream, settings: InitiatorSettings, conduct: Conduct) -> Established:

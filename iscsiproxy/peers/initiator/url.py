@@ -69,7 +69,8 @@ def parse_url(url: str) -> TargetUrl:
         account = Account(name=unquote(user), secret=unquote(password).encode())
     portal = _split(place)
     if portal is None:
-        raise UsageError(f"expected host or host:port in the address, got {place!r}")
+        hint = ", an IPv6 host in brackets as in [::1]:3260" if place.count(":") > 1 else ""
+        raise UsageError(f"expected host or host:port in the address{hint}, got {place!r}")
     target, _, lun = path.partition("/")
     if lun and not (lun.isascii() and lun.isdecimal()):
         raise UsageError(f"expected the number of a LUN at the end of the address, got {lun!r}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -150,6 +151,13 @@ async def test_nobody_there_is_a_lost_connection() -> None:
 
     with pytest.raises(ConnectionLost, match="no connection"):
         await log_in(connect, SETTINGS)
+
+
+async def test_where_nobody_is_and_why() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(ConnectionLost, match=rf"^no connection to 127\.0\.0\.1 port {port}: Connection refused$"):
+        await log_in(("127.0.0.1", port), SETTINGS)
 
 
 async def test_a_redirection_is_followed_but_not_for_ever() -> None:
