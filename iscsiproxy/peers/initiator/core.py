@@ -7,25 +7,25 @@ reads, one writes, and now and then one reacts to what the target said by itself
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
 
 import trio
 
 from iscsiproxy.peers.initiator.conduct import Conduct, Reaction
 from iscsiproxy.peers.initiator.connection import Connection, Outgoing
 from iscsiproxy.peers.initiator.errors import CommandAborted, CommandRejected, ConnectionLost, ProtocolError
+from iscsiproxy.peers.initiator.running import Request, Running
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
-from iscsiproxy.peers.initiator.tasks import Outcome, ScsiTask
-from iscsiproxy.peers.initiator.waiting import Events, Pending, Tap
+from iscsiproxy.peers.initiator.waiting import Events, Tap
 from iscsiproxy.peers.parameters import Parameters
 from iscsiproxy.wire import serial
 from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG, lun_number
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["Request", "Running", "SessionCore"]
+__all__ = ["SessionCore"]
 
 #: Asynchronous messages 2 and 3: the target drops the connection, or all of the session's (RFC 7143 11.9.1)
 _CONNECTION_DROP = 2
@@ -42,49 +42,7 @@ _ANSWERS = {
 }
 
 
-@dataclass(slots=True, eq=False)
-class Running:
-    """A SCSI command on its way. `wait` may be called often, and cancelling it leaves the command as it is."""
-
-    task: ScsiTask
-    answer: Pending[Outcome] = field(default_factory=Pending)
-
-    @property
-    def itt(self) -> int:
-        """Its task tag, which ABORT TASK refers to."""
-        return self.task.itt
-
-    @property
-    def cmdsn(self) -> int:
-        """Its CmdSN."""
-        return self.task.cmdsn
-
-    @property
-    def lun(self) -> int:
-        """The number of its logical unit."""
-        return self.task.lun
-
-    @property
-    def ended(self) -> bool:
-        """Whether the answer is here, or never will be."""
-        return self.answer.settled
-
-    async def wait(self) -> Outcome:
-        """Wait for its status. Raises CommandFailed and ConnectionLost kinds."""
-        return await self.answer.wait()
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """Any other PDU that waits for its answer."""
-
-    pdu: Pdu
-    answer: Pending[Pdu] = field(default_factory=Pending)
-    #: Whether it is there for its CmdSN alone, which a rejected command has left open (RFC 7143 7.3)
-    fills: bool = False
-
-
-class SessionCore:
+class SessionCore(ABC):
     """A session in full feature phase, over one connection."""
 
     def __init__(
@@ -405,12 +363,10 @@ class SessionCore:
                 self._ended.append(running.itt)
             running.answer.fail(error)
 
+    @abstractmethod
     async def _log_out_within(self, seconds: int) -> None:
-        raise NotImplementedError
+        """Log out, as the target has asked, within so many seconds (RFC 7143 11.9.1)."""
 
+    @abstractmethod
     async def _negotiate(self) -> None:
-        raise NotImplementedError
-
-    def _change(self, **changes: int) -> None:
-        """Let a parameter that was negotiated in full feature phase take effect (RFC 7143 13.12)."""
-        self.connection.limit(replace(self.connection.parameters, **changes))  # type: ignore[arg-type]
+        """Send a Text Request, as the target has asked (RFC 7143 11.9.1)."""

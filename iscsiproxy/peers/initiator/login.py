@@ -274,4 +274,9 @@ def _arrange(settings: InitiatorSettings) -> tuple[dict[str, str], dict[str, str
     for key, value in settings.offers.items():
         place = identity if key in identity else security if key in security else operational
         place[key] = value
-    return tuple({key: value for key, value in keys.items() if value} for keys in (identity, security, operational))  # type: ignore[return-value]
+    return _said(identity), _said(security), _said(operational)
+
+
+def _said(keys: dict[str, str]) -> dict[str, str]:
+    """Leave out what has no value: it is not said."""
+    return {key: value for key, value in keys.items() if value}

@@ -22,6 +22,7 @@ from iscsiproxy.peers.initiator.requests import Session
 from iscsiproxy.peers.initiator.session import Connector, log_in
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
 from iscsiproxy.peers.initiator.tasks import Outcome
+from iscsiproxy.peers.initiator.waiting import flat_nursery
 from iscsiproxy.peers.scsi.command import Attribute
 
 __all__ = ["RecoveringSession", "Recovery", "RecoveryPolicy", "recovering_session"]
@@ -114,9 +115,14 @@ class RecoveringSession:
                     raise
                 await trio.lowlevel.checkpoint()
                 continue
-            if outcome.good and self.recoveries and self.recoveries[-1].first_good is None:
-                self.recoveries[-1].first_good = trio.current_time()
+            if outcome.good:
+                self.note_good()
             return outcome
+
+    def note_good(self) -> None:
+        """Take note that a command went well: a recovery before it is complete."""
+        if self.recoveries and self.recoveries[-1].first_good is None:
+            self.recoveries[-1].first_good = trio.current_time()
 
     async def keep(self, session: Session) -> None:
         """Run this session, and one after the other that replaces it, until cancelled or given up."""
@@ -200,14 +206,7 @@ async def recovering_session(
     """
     keeper = RecoveringSession(connect, settings, policy=policy, conduct=conduct)
     session = await log_in(connect, settings, conduct=conduct)
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with flat_nursery() as nursery:
         nursery.start_soon(keeper.keep, session)
-        try:
-            yield keeper
-            await keeper.log_out()
-        except BaseException as error:  # noqa: BLE001 -- raised again behind the nursery, which would wrap it in a group
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        yield keeper
+        await keeper.log_out()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from iscsiproxy.peers.initiator.conduct import Conduct
 from iscsiproxy.peers.initiator.connection import Connection, Outgoing
-from iscsiproxy.peers.initiator.core import Running, SessionCore
+from iscsiproxy.peers.initiator.core import SessionCore
 from iscsiproxy.peers.initiator.errors import (
     CommandAborted,
     CommandFailed,
@@ -18,6 +18,7 @@ from iscsiproxy.peers.initiator.errors import (
     ProtocolError,
 )
 from iscsiproxy.peers.initiator.login import Established
+from iscsiproxy.peers.initiator.running import Running
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
 from iscsiproxy.peers.initiator.tasks import Outcome, ScsiTask
 from iscsiproxy.peers.initiator.texts import TextDialogue
@@ -252,9 +253,9 @@ class Session(SessionCore):
                 self.fail(error)
                 raise
             if (segment := dialogue.declared_segment) is not None:
-                self._change(send_segment=segment)
+                self.connection.limit(replace(self.parameters, send_segment=segment))
             if (segment := dialogue.offered_segment) is not None:
-                self._change(receive_segment=segment)
+                self.connection.limit(replace(self.parameters, receive_segment=segment))
             return dialogue.pairs
 
     async def send_targets(self, value: str = "All") -> tuple[TargetRecord, ...]:

@@ -18,7 +18,6 @@ import trio
 
 from iscsiproxy.errors import FramingError
 from iscsiproxy.peers.initiator.conduct import Conduct
-from iscsiproxy.peers.initiator.core import Running
 from iscsiproxy.peers.initiator.errors import (
     CommandAborted,
     CommandFailed,
@@ -31,9 +30,11 @@ from iscsiproxy.peers.initiator.errors import (
 )
 from iscsiproxy.peers.initiator.login import Established, LoginExchange
 from iscsiproxy.peers.initiator.requests import LogoutOutcome, Session, TargetRecord
+from iscsiproxy.peers.initiator.running import Running
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
 from iscsiproxy.peers.initiator.tasks import Outcome
 from iscsiproxy.peers.initiator.url import split_address
+from iscsiproxy.peers.initiator.waiting import flat_nursery
 from iscsiproxy.peers.stream import PduStream
 
 __all__ = [
@@ -135,19 +136,12 @@ async def open_session(
     The connection is closed in any case. Raises as `log_in` does; what the block raises comes through as it is.
     """
     session = await log_in(connect, settings, conduct=conduct)
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with flat_nursery() as nursery:
         await nursery.start(session.run)
-        try:
-            yield session
-            if session.failure is None:
-                with trio.move_on_after(settings.logout_timeout):
-                    await _farewell(session)
-        except BaseException as error:  # noqa: BLE001 -- raised again behind the nursery, which would wrap it in a group
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        yield session
+        if session.failure is None:
+            with trio.move_on_after(settings.logout_timeout):
+                await _farewell(session)
 
 
 async def _farewell(session: Session) -> None:

@@ -76,4 +76,4 @@ class InitiatorSettings:
 
     def changed(self, **changes: object) -> InitiatorSettings:
         """Give a copy with some settings changed."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return replace(self, **changes)  # type: ignore[arg-type] # the names are checked when it runs

@@ -6,7 +6,8 @@ Everything here is bounded: a target that talks without end costs a fixed amount
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -17,12 +18,26 @@ from iscsiproxy.wire.codes import ASYNC_EVENT, REJECT_REASON
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["Events", "Pending", "Tap"]
+__all__ = ["Events", "Pending", "Tap", "flat_nursery"]
 
 T = TypeVar("T")
 
 #: How many events a session remembers.
 _REMEMBERED = 256
+
+
+@asynccontextmanager
+async def flat_nursery() -> AsyncIterator[trio.Nursery]:
+    """Open a nursery that ends with its block, and lets what the block raises through as it is, in no group."""
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        try:
+            yield nursery
+        except BaseException as error:  # noqa: BLE001 -- raised again behind the nursery, which would wrap it in a group
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 class Pending(Generic[T]):

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import trio
 
-from iscsiproxy.peers.initiator.core import Running
 from iscsiproxy.peers.initiator.errors import CommandAborted, CommandTimeout, ConnectionLost
 from iscsiproxy.peers.initiator.recovery import RecoveringSession
+from iscsiproxy.peers.initiator.running import Running
 from iscsiproxy.peers.initiator.session import Session
 from iscsiproxy.peers.initiator.tasks import Outcome
 from iscsiproxy.peers.scsi.command import Attribute
@@ -112,9 +112,8 @@ class _Persistent:
             except ConnectionLost:
                 self.patient = await self.again()
                 continue
-            latest = self.keeper.recoveries[-1] if self.keeper.recoveries else None
-            if outcome.good and latest is not None and latest.first_good is None:
-                latest.first_good = trio.current_time()
+            if outcome.good:
+                self.keeper.note_good()
             return outcome
 
 

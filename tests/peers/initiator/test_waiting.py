@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from iscsiproxy.peers.initiator.errors import ConnectionLost
-from iscsiproxy.peers.initiator.waiting import Events, Pending, Tap
+from iscsiproxy.peers.initiator.waiting import Events, Pending, Tap, flat_nursery
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 
@@ -74,3 +74,16 @@ async def test_events_are_kept_by_kind_and_not_without_end() -> None:
     assert await events.until(lambda seen: bool(seen.rejects))
     events.close()
     assert not await events.until(lambda _: False)
+
+
+async def test_a_flat_nursery_ends_with_its_block_and_wraps_nothing() -> None:
+    async with flat_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+
+    async def fail() -> None:
+        async with flat_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await fail()
