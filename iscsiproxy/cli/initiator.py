@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import click
 import msgspec
@@ -16,36 +15,35 @@ import trio
 
 from iscsiproxy.cli.initiator_options import PeerOptions, io_settings, peer_options, read_peer_options
 from iscsiproxy.cli.initiator_report import print_report, show_progress
-from iscsiproxy.cli.peers import Seconds, near
+from iscsiproxy.cli.initiator_session import (
+    DISK,
+    AnySession,
+    ask,
+    choose_lun,
+    connector,
+    find_capacity,
+    list_luns,
+    logged_in,
+    nearest_target,
+    recovering,
+)
+from iscsiproxy.cli.peers import Seconds
 from iscsiproxy.cli.peers import list_quirks as show_quirks
 from iscsiproxy.cli.screen import Screen
-from iscsiproxy.cli.trace import TracedStream
 from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.peers.initiator import commands
-from iscsiproxy.peers.initiator.commands import Capacity
 from iscsiproxy.peers.initiator.errors import LoginFailed
 from iscsiproxy.peers.initiator.quirks import PERSONALITIES, QUIRKS
-from iscsiproxy.peers.initiator.recovery import RecoveringSession, Recovery, recovering_session
-from iscsiproxy.peers.initiator.session import Connector, Session, discover, open_session
-from iscsiproxy.peers.initiator.tasks import Outcome
+from iscsiproxy.peers.initiator.recovery import RecoveringSession, Recovery
+from iscsiproxy.peers.initiator.session import discover, open_session
 from iscsiproxy.peers.workload.contents import Ordering
 from iscsiproxy.peers.workload.drive import RecoveringDrive, SessionDrive
 from iscsiproxy.peers.workload.load import Workload, WorkloadSettings
 from iscsiproxy.peers.workload.tally import WorkloadReport
-from iscsiproxy.wire.describe import summary
-from iscsiproxy.wire.opcodes import End
-from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.secrecy import SECRET_KEYS
 
 __all__ = ["command"]
 
-_AnySession: TypeAlias = Session | RecoveringSession
-
-#: Peripheral device type of a disk (SBC, SPC-4 6.4.2)
-_DISK = 0
-#: UNIT ATTENTION (SPC-4 4.5.6), and how many of them in a row are taken
-_UNIT_ATTENTION = 0x6
-_ATTENTIONS = 10
 #: The Control mode page and its QUEUE ALGORITHM MODIFIER (SPC-4 7.5.8)
 _CONTROL_PAGE = 0x0A
 #: How long commands in flight have to end after Ctrl-C, in seconds.
@@ -179,7 +177,7 @@ def _main(peer: PeerOptions, work: Callable[[PeerOptions, Screen], Awaitable[int
     try:
         status = trio.run(work, peer, screen)
     except PeerError as error:
-        hint = trio.run(_nearest, peer) if isinstance(error, LoginFailed) and error.status == _NOT_FOUND else ""
+        hint = trio.run(nearest_target, peer) if isinstance(error, LoginFailed) and error.status == _NOT_FOUND else ""
         if peer.as_json:
             screen.json({"event": "failed", "error": type(error).__name__, "text": str(error)})
         click.echo(f"iscsiproxy: {error}{hint}", err=True)
@@ -189,100 +187,11 @@ def _main(peer: PeerOptions, work: Callable[[PeerOptions, Screen], Awaitable[int
     sys.exit(status)
 
 
-def _connector(peer: PeerOptions) -> Connector:
-    """Give the portal, or what connects to it and shows every PDU."""
-    if not peer.verbose:
-        return peer.portal
-    trace = Screen(sys.stderr, as_json=peer.as_json, verbosity=2)
-
-    def show(pdu: Pdu) -> None:
-        if peer.as_json:
-            trace.json({"event": "pdu", "sender": str(pdu.sender), "pdu": summary(pdu)})
-        else:
-            trace.line(f"{'>' if pdu.sender is End.INITIATOR else '<'} {summary(pdu)}", dim=True)
-
-    async def connect() -> trio.abc.Stream:
-        return TracedStream(await trio.open_tcp_stream(*peer.portal), show)
-
-    return connect
-
-
-async def _target(peer: PeerOptions) -> str:
-    """Give the name of the target, the portal's only one if the URL has none."""
-    if peer.settings.target is not None:
-        return peer.settings.target
-    names = [record.name for record in await discover(_connector(peer), peer.settings, conduct=peer.conduct)]
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise PeerError("the portal offers no target")
-    raise UsageError(f"which target? add one of them to the address: {', '.join(names)}")
-
-
-async def _nearest(peer: PeerOptions) -> str:
-    """Ask the portal for a target whose name is near; nothing if it has none or does not tell."""
-    try:
-        records = await discover(peer.portal, peer.settings, conduct=peer.conduct)
-    except PeerError:
-        return ""
-    return near(peer.settings.target or "", [record.name for record in records])
-
-
-@asynccontextmanager
-async def _session(peer: PeerOptions) -> AsyncIterator[Session]:
-    settings = peer.settings.changed(target=await _target(peer))
-    async with open_session(_connector(peer), settings, conduct=peer.conduct) as session:
-        yield session
-
-
-@asynccontextmanager
-async def _recovering(peer: PeerOptions) -> AsyncIterator[RecoveringSession]:
-    settings = peer.settings.changed(target=await _target(peer))
-    async with recovering_session(_connector(peer), settings, conduct=peer.conduct) as session:
-        yield session
-
-
-async def _ask(session: _AnySession, lun: int, cdb: bytes, length: int = 0) -> Outcome:
-    """Give a command, again after unit attentions."""
-    outcome = await session.command(lun, cdb, read_length=length)
-    for _ in range(_ATTENTIONS):
-        if outcome.sense is None or outcome.sense.key != _UNIT_ATTENTION:
-            break
-        outcome = await session.command(lun, cdb, read_length=length)
-    return outcome
-
-
-async def _luns(session: _AnySession) -> tuple[int, ...]:
-    outcome = await _ask(session, 0, commands.report_luns(), 4096)
-    return commands.decode_luns(outcome.data) if outcome.good else (0,)
-
-
-async def _lun(peer: PeerOptions, session: _AnySession) -> int:
-    """Give the number of the LUN, the first disk's if the URL has none."""
-    if peer.lun is not None:
-        return peer.lun
-    for lun in await _luns(session):
-        outcome = await _ask(session, lun, commands.inquiry(), 255)
-        if outcome.good:
-            found = commands.decode_inquiry(outcome.data)
-            if (found.qualifier, found.device_type) == (0, _DISK):
-                return lun
-    raise PeerError("the target has no disk")
-
-
-async def _capacity(session: _AnySession, lun: int) -> Capacity | None:
-    outcome = await _ask(session, lun, commands.read_capacity16(), 32)
-    if outcome.good:
-        return commands.decode_capacity16(outcome.data)
-    outcome = await _ask(session, lun, commands.read_capacity10(), 8)
-    return commands.decode_capacity10(outcome.data) if outcome.good else None
-
-
 # --- the subcommands --------------------------------------------------------------------------------------------------
 
 
 async def _discover(peer: PeerOptions, screen: Screen) -> int:
-    records = await discover(_connector(peer), peer.settings, conduct=peer.conduct)
+    records = await discover(connector(peer), peer.settings, conduct=peer.conduct)
     if peer.as_json:
         screen.json({"event": "targets", "targets": [asdict(record) for record in records]})
         return 0
@@ -294,14 +203,14 @@ async def _discover(peer: PeerOptions, screen: Screen) -> int:
 
 
 async def _info(peer: PeerOptions, screen: Screen) -> int:
-    async with _session(peer) as session:
+    async with logged_in(peer) as session:
         units = []
-        for lun in (peer.lun,) if peer.lun is not None else await _luns(session):
-            outcome = await _ask(session, lun, commands.inquiry(), 255)
+        for lun in (peer.lun,) if peer.lun is not None else await list_luns(session):
+            outcome = await ask(session, lun, commands.inquiry(), 255)
             found = commands.decode_inquiry(outcome.data) if outcome.good else None
             capacity = None
-            if found is not None and (found.qualifier, found.device_type) == (0, _DISK):
-                capacity = await _capacity(session, lun)
+            if found is not None and (found.qualifier, found.device_type) == (0, DISK):
+                capacity = await find_capacity(session, lun)
             units.append((lun, found, capacity))
         parameters = asdict(session.parameters)
         said = [(key, "*" if key in SECRET_KEYS else value) for key, value in session.login_keys]
@@ -341,7 +250,7 @@ async def _info(peer: PeerOptions, screen: Screen) -> int:
             if found.qualifier:
                 screen.line(f"LUN {lun}: not there")
                 continue
-            kind = "disk" if found.device_type == _DISK else f"device type {found.device_type:#04x}"
+            kind = "disk" if found.device_type == DISK else f"device type {found.device_type:#04x}"
             room = f", {capacity.blocks} blocks of {capacity.block_length}" if capacity else ""
             screen.line(f"LUN {lun}: {kind}, {found.vendor} {found.product} {found.revision}{room}")
     return 0
@@ -349,7 +258,7 @@ async def _info(peer: PeerOptions, screen: Screen) -> int:
 
 async def _nop(peer: PeerOptions, screen: Screen, count: int, data: bytes) -> int:
     status = 0
-    async with _session(peer) as session:
+    async with logged_in(peer) as session:
         for number in range(1, count + 1):
             began = trio.current_time()
             echo = await session.nop(data)
@@ -365,7 +274,7 @@ async def _nop(peer: PeerOptions, screen: Screen, count: int, data: bytes) -> in
 
 
 async def _text(peer: PeerOptions, screen: Screen, keys: list[tuple[str, str]]) -> int:
-    async with open_session(_connector(peer), peer.settings, conduct=peer.conduct) as session:
+    async with open_session(connector(peer), peer.settings, conduct=peer.conduct) as session:
         pairs = await session.text(keys)
         if peer.as_json:
             screen.json({"event": "text", "pairs": [list(pair) for pair in pairs]})
@@ -375,11 +284,11 @@ async def _text(peer: PeerOptions, screen: Screen, keys: list[tuple[str, str]]) 
 
 
 async def _io(peer: PeerOptions, screen: Screen, options: Mapping[str, Any]) -> int:
-    async with _recovering(peer) if options["recover"] else _session(peer) as session:
-        lun = await _lun(peer, session)
-        capacity = await _capacity(session, lun)
+    async with recovering(peer) if options["recover"] else logged_in(peer) as session:
+        lun = await choose_lun(peer, session)
+        capacity = await find_capacity(session, lun)
         if capacity is None:
-            there = await _luns(session)
+            there = await list_luns(session)
             hint = "" if lun in there else f": the target has LUN {', '.join(map(str, there)) or 'none'}"
             raise PeerError(f"LUN {lun} does not say how big it is{hint}")
         ordering = Ordering.ORDERED
@@ -411,15 +320,15 @@ def _still_away(report: WorkloadReport, recoveries: Sequence[Recovery]) -> Workl
     return replace(report, lost=lost, recoveries=max(0, report.recoveries - 1))
 
 
-async def _queueing(session: _AnySession, lun: int) -> Ordering:
+async def _queueing(session: AnySession, lun: int) -> Ordering:
     """Ask what SIMPLE tasks are promised."""
-    outcome = await _ask(session, lun, commands.mode_sense6(_CONTROL_PAGE, descriptors=False), 255)
+    outcome = await ask(session, lun, commands.mode_sense6(_CONTROL_PAGE, descriptors=False), 255)
     page = outcome.data[4:]
     restricted = outcome.good and len(page) > 3 and page[0] & 0x3F == _CONTROL_PAGE and page[3] >> 4 == 0
     return Ordering.RESTRICTED if restricted else Ordering.FREE
 
 
-async def _load(session: _AnySession, settings: WorkloadSettings, seed: int, *, progress: bool) -> WorkloadReport:
+async def _load(session: AnySession, settings: WorkloadSettings, seed: int, *, progress: bool) -> WorkloadReport:
     """Run it to its end, or until a signal comes; a second signal does not wait for what is in flight."""
     drive = RecoveringDrive(session) if isinstance(session, RecoveringSession) else SessionDrive(session)
     workload = Workload(
