@@ -23,8 +23,8 @@ LINES_AT_MOST = 600
 #: Modules without a test file of their own, each with the reason.
 UNTESTED: Mapping[str, str] = {}
 
-#: Test directories that mirror no package: the harness for real peers.
-STANDALONE = frozenset({"real"})
+#: Test directories that mirror no package: the harness for real peers, and the catalogue of faults.
+STANDALONE = frozenset({"real", "catalogue"})
 
 MODULES = house.modules(PACKAGE)
 module = pytest.mark.parametrize("module", MODULES, ids=[one.dotted for one in MODULES])

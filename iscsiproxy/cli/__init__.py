@@ -26,9 +26,11 @@ __all__ = ["main"]
 _COMMANDS = {
     "demo": "See it at work, with nothing to install or to set up.",
     "run": "Put the proxy between an initiator and a target.",
+    "test": "Run scenarios and judge what both ends do.",
     "target": "Be an iSCSI target, conforming or with the deviations of a real one.",
     "initiator": "Be an iSCSI initiator: discover, look, and write and read with verification.",
     "faults": "List, show and check scenario files.",
+    "schema": "Print the JSON Schema of scenario files, for editors.",
     "decode": "Print raw bytes or hex as readable PDUs.",
     "doctor": "Say which real peers and tools are here, and what is missing for what.",
 }

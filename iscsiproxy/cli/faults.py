@@ -13,6 +13,7 @@ import click
 from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import FileError
 from iscsiproxy.language import load_all
+from iscsiproxy.language.never import Finding, never
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.runs.library import check, find, shipped
 
@@ -68,22 +69,29 @@ def show(name: str, as_json: bool) -> None:
 
 @command.command(name="lint")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an error.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a finding.")
 def lint_(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check scenario FILES and print every error.
+    """Check scenario FILES: every error, and what can never happen.
 
-    Without FILES the shipped ones are checked. Exit code 2 if there is any error.
+    A rule that can never fire is an error, a name that nothing uses a warning. Without FILES the shipped ones are
+    checked. Exit code 2 if there is any error.
     """
-    wrong = 0
+    counts = {"error": 0, "warning": 0}
     paths = files or tuple(shipped().values())
     for path in paths:
-        for error in check(find(str(path))):
-            wrong += 1
-            click.echo(json.dumps(_error(error)) if as_json else str(error))
-    if wrong:
+        for finding in _findings(find(str(path))):
+            counts["warning" if isinstance(finding, Finding) and finding.severity == "warning" else "error"] += 1
+            click.echo(json.dumps(_error(finding)) if as_json else str(finding))
+    if counts["error"]:
         sys.exit(2)
     if not as_json:
-        click.echo(f"{len(paths)} file{'s' if len(paths) > 1 else ''}: no errors")
+        warnings = f", {counts['warning']} warning{'s' if counts['warning'] > 1 else ''}" if counts["warning"] else ""
+        click.echo(f"{len(paths)} file{'s' if len(paths) > 1 else ''}: no errors{warnings}")
+
+
+def _findings(path: Path) -> tuple[FileError, ...] | tuple[Finding, ...]:
+    """Give the errors of a file; of one without, what can never happen in it."""
+    return check(path) or never(_load(path), path.read_text(encoding="utf-8"))
 
 
 def _load(path: Path) -> tuple[Scenario, ...]:
@@ -104,8 +112,9 @@ def _facts(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _error(error: FileError) -> dict[str, Any]:
+def _error(error: FileError | Finding) -> dict[str, Any]:
     return {
+        "severity": error.severity if isinstance(error, Finding) else "error",
         "file": error.file,
         "line": error.line,
         "column": error.column,

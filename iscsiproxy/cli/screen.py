@@ -25,6 +25,7 @@ from iscsiproxy.session.events import (
     FullFeature,
     Noted,
     Received,
+    Refused,
     Unframed,
     Violated,
 )
@@ -125,6 +126,8 @@ def _text(event: Event) -> str:
             return f"connected {event.initiator} -> {event.listen} | {event.local} -> {event.target}"
         case ConnectFailed():
             return f"target {event.target} cannot be reached: {event.reason}; {event.initiator} was closed"
+        case Refused():
+            return f"{event.initiator} -> {event.listen} was refused"
         case FullFeature():
             return f"full feature phase on the {event.leg} leg"
         case Closed():

@@ -7,7 +7,7 @@ from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["MAX_COLLECTED", "REQUESTS", "Book", "belongs"]
+__all__ = ["MAX_COLLECTED", "REQUESTS", "Book", "belongs", "goes_on"]
 
 #: How many captures `as each` keeps.
 MAX_COLLECTED = 4096
@@ -50,7 +50,7 @@ class Book(dict[str, Captured]):
         if pdu is None or not self._by_tag:
             return
         for captured in self._by_tag.get(pdu["ITT"], ()):
-            if not captured.superseded and captured.session == look.session and not _goes_on(pdu, captured.command):
+            if not captured.superseded and captured.session == look.session and not goes_on(pdu, captured.command):
                 captured.superseded = True
 
     def delivered(self, n: int | None, leg: End, pdu: Pdu) -> None:
@@ -78,7 +78,7 @@ def _captured(look: Look) -> Captured:
     return Captured(look, look.session, [], command)
 
 
-def _goes_on(pdu: Pdu, command: Pdu | None) -> bool:
+def goes_on(pdu: Pdu, command: Pdu | None) -> bool:
     """Tell whether a request with the tag of a task is a retry of its command, or goes on with its text."""
     if command is None or pdu.opcode != command.opcode:
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from iscsiproxy.session.events import Change
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["TEXT", "Editor", "Editors", "limit_of"]
+__all__ = ["TEXT", "Editor", "Editors", "Strainer", "appended", "fitted", "limit_of", "shown"]
 
 #: The PDUs that carry text.
 TEXT = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
@@ -22,80 +22,129 @@ _LOGIN_LIMIT = 8192
 
 
 @dataclass(slots=True)
-class Editor:
-    """The editing of one text, which may go on in further PDUs and be cut inside a pair (C bit, RFC 7143 6.2).
+class Strainer:
+    """Takes the pairs of some keys out of a text that comes in pieces, and puts what `instead` gives in their place.
 
-    Only the beginning of a key that may turn out to be one to remove waits for its end, so a PDU never gets longer by
-    more than that. `inside` tells of a pair that was cut whether it is kept or removed.
+    A text may be cut inside a pair (C bit, RFC 7143 6.2). Only the beginning of a key that may turn out to be one of
+    them waits for its end, and one of them for its own end; all else passes where it came, byte for byte. `instead`
+    takes key and value, and gives a pair without its NUL or None for nothing.
     """
 
-    rule: str
-    add: tuple[str, ...]
-    remove: tuple[str, ...]
-    raw: bytes | None
-    carried: bytes = b""
-    inside: Literal["", "kept", "removed"] = ""
-    removed: bytes = b""  #: what has come of a pair that is being removed
+    keys: Collection[str]
+    instead: Callable[[str, str], str | None]
+    carried: bytes = b""  #: the beginning of a key that may be one of them
+    inside: Literal["", "kept", "taken"] = ""  #: what is done with a pair that was cut
+    taken: bytes = b""  #: what has come of a pair that is being taken out
 
-    def apply(self, pdu: Pdu, limit: int) -> tuple[Pdu, list[Change]]:
-        """Edit the part of the text that is in this PDU. Raises ActError if it gets longer than `limit` bytes."""
-        if self.raw is not None:
-            data, self.raw = self.raw, b""
-            change = Change(what="text", old=f"{len(pdu.data)} bytes", new=f"{len(data)} bytes")
-            return self._fitted(pdu, data, limit), [change]
-        more = bool(pdu["C"])
-        if more and not self.remove:
-            return pdu, []  # what is added comes at the end
-        before = replace(self)
-        data, changes = self._without(pdu.data, more=more)
-        for added in self.add if not more else ():
-            key, _, value = added.partition("=")
-            changes.append(Change(what=f"text.{key}", old="absent", new=value))
-            ended = not data or data.endswith(b"\0")  # a last pair may have come without its NUL
-            data += (b"" if ended else b"\0") + added.encode("utf-8", "surrogateescape") + b"\0"
-        try:
-            return self._fitted(pdu, data, limit), changes
-        except ActError:
-            self.carried, self.inside, self.removed = before.carried, before.inside, before.removed
-            raise
-
-    def give_up(self, pdu: Pdu) -> Pdu:
-        """Give the PDU as it would be without any editing: with what was kept back for it, and no half of a pair."""
-        data = self.carried + pdu.data
-        if self.inside == "removed":
-            data = data.partition(b"\0")[2]
-        self.carried, self.inside = b"", ""
-        return pdu if data == pdu.data else pdu.with_data(data)
-
-    def _without(self, data: bytes, *, more: bool) -> tuple[bytes, list[Change]]:
-        """Take keys out; give what is left and what has changed."""
-        written, changes = bytearray(), list[Change]()
+    def strain(self, data: bytes, *, more: bool) -> bytes:
+        """Take the next piece; `more` is its C bit. Give what goes on of the text."""
+        written = bytearray()
         text, self.carried = self.carried + data, b""
         while text:
             pair, nul, text = text.partition(b"\0")
             if not self.inside:
                 key, equals, _ = pair.partition(b"=")
-                if more and not nul and not equals and any(one.encode().startswith(key) for one in self.remove):
+                if more and not nul and not equals and any(one.encode().startswith(key) for one in self.keys):
                     self.carried = pair
                     break
-                self.inside = "removed" if key.decode("utf-8", "replace") in self.remove else "kept"
-                self.removed = b""
+                self.inside = "taken" if key.decode("utf-8", "replace") in self.keys else "kept"
+                self.taken = b""
             if self.inside == "kept":
                 written += pair + nul
+                self.inside = "" if nul else "kept"
             else:
-                self.removed += pair
-            if nul or not more:
-                if self.inside == "removed":
-                    name, _, value = self.removed.decode("utf-8", "replace").partition("=")
-                    changes.append(Change(what=f"text.{name}", old=value, new="removed"))
-                self.inside = ""
-        return bytes(written), changes
+                self.taken += pair
+                if nul:
+                    written += self._replaced(nul)
+        if not more:
+            if self.inside == "taken":
+                written += self._replaced(b"")  # a last pair may come without its NUL
+            self.inside = ""
+        return bytes(written)
 
-    @staticmethod
-    def _fitted(pdu: Pdu, data: bytes, limit: int) -> Pdu:
-        if len(data) > limit:
-            raise ActError(f"the text gets {len(data)} bytes long, the receiver takes {limit}")
+    def _replaced(self, nul: bytes) -> bytes:
+        key, _, value = self.taken.decode("utf-8", "surrogateescape").partition("=")
+        self.inside = ""
+        pair = self.instead(key, value)
+        return b"" if pair is None else pair.encode("utf-8", "surrogateescape") + nul
+
+    def give_back(self) -> bytes:
+        """Give what waits for its end, and forget it: it is not to be taken out after all."""
+        held = self.taken if self.inside == "taken" else self.carried
+        self.carried, self.inside = b"", "kept" if self.inside else ""
+        return held
+
+    def back_to(self, before: Strainer) -> None:
+        """Make things as they were."""
+        self.carried, self.inside, self.taken = before.carried, before.inside, before.taken
+
+
+def appended(data: bytes, pairs: Iterable[str]) -> bytes:
+    """Give a text with pairs at its end; a last pair may have come without its NUL."""
+    for pair in pairs:
+        ended = not data or data.endswith(b"\0")
+        data += (b"" if ended else b"\0") + pair.encode("utf-8", "surrogateescape") + b"\0"
+    return data
+
+
+def shown(value: str) -> str:
+    """Give a value as people, and the journal, can have it: what is not UTF-8 in it is replaced."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def fitted(pdu: Pdu, data: bytes, limit: int) -> Pdu:
+    """Give the PDU with another text. Raises ActError if that is longer than `limit` bytes."""
+    if len(data) > limit:
+        raise ActError(f"the text gets {len(data)} bytes long, the receiver takes {limit}")
+    return pdu if data == pdu.data else pdu.with_data(data)
+
+
+class Editor:
+    """The editing of one text, which may go on in further PDUs; a PDU never gets longer by more than a key's name."""
+
+    def __init__(self, rule: str, add: tuple[str, ...], remove: tuple[str, ...], raw: bytes | None) -> None:
+        self.rule = rule
+        self._add = add
+        self._raw = raw
+        self._strainer = Strainer(remove, self._out)
+        self._changes: list[Change] = []
+
+    def __repr__(self) -> str:
+        return f"<Editor of {self.rule} {self._strainer.inside or 'between pairs'}>"
+
+    def apply(self, pdu: Pdu, limit: int) -> tuple[Pdu, list[Change]]:
+        """Edit the part of the text that is in this PDU. Raises ActError if it gets longer than `limit` bytes."""
+        if self._raw is not None:
+            data, self._raw = self._raw, b""
+            change = Change(what="text", old=f"{len(pdu.data)} bytes", new=f"{len(data)} bytes")
+            return fitted(pdu, data, limit), [change]
+        more = bool(pdu["C"])
+        if more and not self._strainer.keys:
+            return pdu, []  # what is added comes at the end
+        before, changes = replace(self._strainer), list[Change]()
+        self._changes = changes
+        data = self._strainer.strain(pdu.data, more=more)
+        for added in self._add if not more else ():
+            key, _, value = added.partition("=")
+            changes.append(Change(what=f"text.{key}", old="absent", new=value))
+            data = appended(data, (added,))
+        try:
+            return fitted(pdu, data, limit), changes
+        except ActError:
+            self._strainer.back_to(before)
+            raise
+
+    def give_up(self, pdu: Pdu) -> Pdu:
+        """Give the PDU as it would be without any editing: with what was kept back for it, and no half of a pair."""
+        data = pdu.data
+        if self._strainer.inside == "taken":
+            data = data.partition(b"\0")[2]
+            self._strainer.give_back()
+        data = self._strainer.give_back() + data
         return pdu if data == pdu.data else pdu.with_data(data)
+
+    def _out(self, key: str, value: str) -> None:
+        self._changes.append(Change(what=f"text.{key}", old=shown(value), new="removed"))
 
 
 class Editors:

@@ -12,57 +12,96 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
+from iscsiproxy.engine.authored import Errands
+from iscsiproxy.engine.barriers import Barriers
 from iscsiproxy.engine.captures import REQUESTS, Book
-from iscsiproxy.engine.commands import Command, Report, SetTimer
+from iscsiproxy.engine.commands import Command, Refuse, Report, Resume, SetTimer, Tell
 from iscsiproxy.engine.editing import TEXT, Editors
 from iscsiproxy.engine.facts import Look, Reader, Rng
-from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView
+from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView, Shadowed
 from iscsiproxy.engine.hand import Hand
+from iscsiproxy.engine.machines import ActiveMachine, StateRule, goto
 from iscsiproxy.engine.match import Matcher
 from iscsiproxy.engine.moments import Course, Path
+from iscsiproxy.engine.negotiation import Asymmetry
 from iscsiproxy.engine.rules import ActiveRule, Counts
+from iscsiproxy.engine.settling import Settled
 from iscsiproxy.engine.sieve import Sieve
+from iscsiproxy.engine.standing import Standing
 from iscsiproxy.language.spec import Expr, Scenario
-from iscsiproxy.session.events import Closed, Connected, Delivered, FullFeature, Received
+from iscsiproxy.session.events import Bound, Closed, Connected, Delivered, Event, FullFeature, IoDone, Received
 from iscsiproxy.wire.describe import summary
-from iscsiproxy.wire.framing import Interest
-from iscsiproxy.wire.opcodes import End, sender_of
+from iscsiproxy.wire.framing import EVERYTHING, Interest
+from iscsiproxy.wire.opcodes import End, Opcode, sender_of
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["Engine"]
 
+#: Async events by which a target ends a connection or a session, or asks for its end (RFC 7143 11.9.1).
+_ESCALATIONS = (1, 2, 3)
+
 
 class Engine:
-    """The rules of some scenarios in force. `state` reads what has been said so far on a leg."""
+    """The rules of some scenarios in force. `state` reads what has been said so far on a leg.
 
-    def __init__(self, scenarios: Sequence[Scenario], *, rng: Rng, state: Reader) -> None:
+    One that is not `armed` takes note of connections, and does nothing before `start`.
+    """
+
+    def __init__(self, scenarios: Sequence[Scenario], *, rng: Rng, state: Reader, armed: bool = True) -> None:
         self.rng = rng
         self.commands: list[Command] = []
         self._state = state
         self._now = 0.0
         self._rules: list[ActiveRule] = []
+        self._machines: list[ActiveMachine] = []
         self._books: list[Book] = []
+        self._scenarios = tuple(scenarios)
         for scenario in scenarios:
             book = Book()
             self._books.append(book)
             self._rules += [ActiveRule(scenario, rule, book) for rule in scenario.rules]
+            for machine in scenario.machines:
+                self._machines.append(ActiveMachine(scenario, machine, book, self))
+                self._rules += self._machines[-1].rules
         self._book = self._books[0] if self._books else Book()  # most runs have one
-        self._armed = True
+        self._armed = armed
         self._reached: set[str] = set()
         self._timers: dict[int, Callable[[float], None]] = {}
         self._token = 0
         self._waiting: dict[Chain, list[Course]] = {}
-        self._pending: list[tuple[Book, Matcher, Look]] = []
+        self._pending: list[tuple[str, Book, Matcher, Look]] = []
         #: What has become due while something else was being done.
         self._due: deque[Callable[[], None]] = deque()
+        self._outgoing: dict[int | None, Callable[[Delivered], None]] = {}
         self.editors = Editors()
+        self.errands = Errands()
+        self.barriers = Barriers(self)
+        self.settled = Settled()
+        #: What acts on PDUs that no rule has matched, in the order in which it does.
+        self.standing: list[Standing] = [self.barriers, self.errands]
+        self._counts_apart = any(rule.counts_apart for rule in self._rules)
+        if self._counts_apart:
+            self.standing.append(self.settled)
+        self.negotiations = [Asymmetry(scenario, self) for scenario in scenarios if scenario.negotiate]
+        self.standing += self.negotiations
+        #: Who is told of all that goes out of a slot.
+        self.written: dict[int, Callable[[Delivered], None]] = {}
         self._conns: dict[int, set[End]] = {}  #: with the legs that have ended
+        #: The throttles that end with everything else, and no sooner.
+        self.lasting: set[int] = set()
+        #: Rules that may refuse a connection see it before the others, who see only what is accepted, or refused.
+        self._refusers = [rule for rule in self._rules if any(one.act.name == "refuse" for one in rule.acts)]
+        self._accepters = [rule for rule in self._rules if rule not in self._refusers]
+        self._coming = 0  #: the connection of which the relay asks whether it is refused
         self._by_opcode = [self._about(opcode) for opcode in range(64)]
         matchers = [matcher for rule in self._rules for path in rule.all_paths() for matcher in path.matchers]
         self._delivered_opcodes = _opcodes(matcher for matcher in matchers if matcher.pattern.leg is not None)
         self._watched = _opcodes(matchers)
         if any(matcher.pattern.of for matcher in matchers):
             self._watched |= REQUESTS  # they may take over the tag of a capture
+        self._escalating = any("escalation" in matcher.events for matcher in matchers)
+        if self._escalating:
+            self._watched |= {Opcode.ASYNC}
 
     def __repr__(self) -> str:
         return f"<Engine {len(self._rules)} rules, {len(self._waiting)} waiting{'' if self._armed else ', disarmed'}>"
@@ -82,6 +121,8 @@ class Engine:
 
         As long as anything is armed every header is, so that the state that rules read is true.
         """
+        if self._counts_apart:
+            return EVERYTHING  # what the two ends count may differ by now, and every number has to be looked at
         if not self._armed or not self._rules:
             texts = TEXT if self.editors else frozenset[int]()  # one that was begun is edited to its end
             return tuple(Interest.WHOLE if opcode in texts else Interest.NONE for opcode in range(64))
@@ -98,16 +139,21 @@ class Engine:
         """Name the rules that had to fire and never did."""
         return tuple(rule.name for rule in self._rules if not rule.rule.optional and not rule.counts.fired)
 
+    def differs(self, conn: int) -> bool:
+        """Tell whether the two legs of a connection have been told different things in login, and hold them."""
+        return any(one.differs(conn) for one in self.negotiations)
+
     # --- what the relay tells ---
 
     def start(self, now: float) -> list[Command]:
         """Bring the rules into force."""
         self._now = now
+        self._armed = True
         for rule in self._rules:
-            rule.begin(self._follow)
-            rule.ends = [self._course(path, rule.captures, rule.scenario, rule.retire) for path in rule.until]
-            for course in rule.ends:
-                course.begin(now)
+            if rule.in_force:
+                self.bring(rule)
+        for machine in self._machines:
+            machine.start()
         return self._done()
 
     def received(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
@@ -115,13 +161,21 @@ class Engine:
         pdu = event.pdu
         opcode = pdu.opcode
         self._now = event.at
+        look = Look(event.conn, event.at, event.leg, self._state, self.rng, self._book, pdu, event.n)
+        standing = [one for one in self.standing if one.wants(look)]
         if not self._armed:
-            return self._edit_to_the_end(event, digests) if self.editors else []
+            return self._edit_to_the_end(event, digests, standing) if self.editors or standing else []
         sieve = self._by_opcode[opcode]
         interested = sieve(pdu.bhs) if sieve is not None else ()
-        if not interested and not self._waiting and not self.editors and not (opcode in REQUESTS and any(self._books)):
+        if (
+            not interested
+            and not standing
+            and not self._waiting
+            and not self.editors
+            and not (opcode in REQUESTS and any(self._books))
+            and not (opcode == Opcode.ASYNC and self._escalating)
+        ):
             return []
-        look = Look(event.conn, event.at, event.leg, self._state, self.rng, self._book, pdu, event.n)
         if opcode in REQUESTS:
             for book in self._books:
                 book.request(look)
@@ -130,19 +184,30 @@ class Engine:
             self._too_large(firings, look)
         else:
             editing = bool(self.editors and self.editors.of(look))
-            if firings or editing:
+            if firings or editing or standing:
                 hand = Hand(look, event.n, pdu, digests)
+                for one in standing:
+                    one.apply(hand)
                 if editing:
                     for editor, why in self.editors.go_on(hand):
                         self._tell("failed", editor.rule, look, why)
                 Chain(self, hand, firings).start()
+        if opcode == Opcode.ASYNC and pdu["AsyncEvent"] in _ESCALATIONS:
+            self._escalate(look)
         return self._done()
 
     def delivered(self, event: Delivered) -> list[Command]:
         """Take note of a PDU that went out."""
         self._now = event.at
         for rule in event.rules:
-            self.reached(rule)
+            if all(rule != one.rule for one in self.negotiations):  # that is no act
+                self.reached(rule)
+        if event.author:
+            self.errands.delivered(event)
+        elif event.of in self._outgoing:
+            self._outgoing.pop(event.of)(event)
+        if event.of is not None and (told := self.written.get(event.of)) is not None:
+            told(event)
         for book in self._books:
             if book:
                 book.delivered(event.of, event.leg, event.pdu)
@@ -154,8 +219,8 @@ class Engine:
                 Chain(self, None, [firing]).start()
         return self._done()
 
-    def happened(self, event: Connected | FullFeature | Closed) -> list[Command]:
-        """Take note of an event on a connection."""
+    def happened(self, event: Connected | FullFeature | Closed | IoDone) -> list[Command]:
+        """Take note of an event on a connection, or of what the application saw."""
         self._now = event.at
         match event:
             case Connected():
@@ -163,13 +228,35 @@ class Engine:
                 look = self._look(event.conn, End.INITIATOR, event="connect", n=event.n)
             case FullFeature():
                 look = self._look(event.conn, event.leg, event="full-feature", n=event.n)
+                for negotiation in self.negotiations:
+                    negotiation.reached(look)
+            case IoDone():
+                look = self._look(event.conn, End.INITIATOR, event=f"io-{event.what}", n=event.n)
             case _:
                 look = self._look(event.conn, event.leg, event="close", n=event.n)
                 look.how, look.by_proxy = event.how, event.by != "peer"
                 self._lose(event)
+                for one in self.standing:
+                    one.forget(event.conn, event.leg)
         if self._armed:
-            for firing in self._match(self._rules, look):
-                Chain(self, None, [firing]).start()
+            # Who may refuse a connection has seen it already.
+            rules = self._accepters if isinstance(event, Connected) else self._rules
+            for rule, own in self._match(rules, look):
+                Chain(self, None, [(rule, own)], partial(self._covered, rule)).start()
+            if look.how and not look.by_proxy:
+                self._escalate(look)
+        return self._done()
+
+    def release(self, n: int, now: float) -> list[Command]:
+        """Take note that somebody has let the PDU with event number `n` go by hand: `released`."""
+        self._now = now
+        for rule in self._all_rules():
+            for course in (*rule.courses.values(), *rule.ends):
+                course.released(now)
+        for chain, courses in list(self._waiting.items()):
+            if chain.hand is None or chain.hand.n == n:
+                for course in courses:
+                    course.released(now)
         return self._done()
 
     def timer(self, token: int, now: float) -> list[Command]:
@@ -190,6 +277,28 @@ class Engine:
         self._due.clear()
         for chain in waiting:
             chain.cut_short()
+        self.commands += [Resume(token=token) for token in sorted(self.lasting)]
+        self.lasting.clear()
+        for negotiation in self.negotiations:
+            negotiation.stop()
+        return self._done()
+
+    def accepting(self, conn: int, n: int, at: float) -> list[Command]:
+        """Decide whether a connection that has come is refused: then a Refuse is among the commands.
+
+        The relay asks before it does anything for the connection. One that is refused is never Connected.
+        """
+        self._now = at
+        if not self._armed or not self._refusers:
+            return []
+        look = self._look(conn, End.INITIATOR, event="connect", n=n)
+        self._coming = conn
+        for firing in self._match(self._refusers, look, first=True):
+            Chain(self, None, [firing]).start()
+        if not self._coming:
+            for firing in self._match(self._accepters, look):
+                Chain(self, None, [firing]).start()
+        self._coming = 0
         return self._done()
 
     # --- looking ---
@@ -199,14 +308,18 @@ class Engine:
     ) -> Look:
         return Look(conn, self._now, leg, self._state, self.rng, self._book, pdu, n, arrival, event)
 
-    def _match(self, rules: Sequence[ActiveRule], look: Look) -> list[tuple[ActiveRule, Look]]:
+    def _match(
+        self, rules: Sequence[ActiveRule], look: Look, *, first: bool = False
+    ) -> list[tuple[ActiveRule, Look]]:
         """Let all rules, and all that waits, see what is looked at; then bind captures; then say which rules fire.
 
-        What waited for it goes on before anything is done about it.
+        What waited for it goes on before anything is done about it. With `first` other rules will see it later, and so
+        will what waits.
         """
         firings: list[tuple[ActiveRule, Look]] = []
-        for rule in rules:
-            if rule.in_force:
+        for one in rules:
+            rule = one.here(look)
+            if rule is not None:
                 if look.captures is not rule.captures:
                     look = look.within(rule.captures)
                 if rule.ends and _any_met(rule.ends, look):
@@ -214,8 +327,8 @@ class Engine:
                 elif rule.look(look, self._follow):
                     rule.counts.matched += 1
                     firings.append((rule, look))
-        for chain, courses in self._waiting.items():
-            if _any_met(courses, look.within(courses[0].captures)):
+        for chain, courses in () if first else self._waiting.items():
+            if courses and _any_met(courses, look.within(courses[0].captures)):
                 self._due.append(partial(self._proceed, chain, "met", courses))
         if self._pending or self._due:
             self._settle()
@@ -225,10 +338,11 @@ class Engine:
         """Bind what the patterns that have just matched capture, then do what has become due by it all."""
         while self._pending or self._due:
             pending, self._pending = self._pending, []
-            for book, matcher, look in pending:
+            for rule, book, matcher, look in pending:
                 capture = matcher.pattern.capture
                 if capture is not None:
                     book.bind(capture.name, look, each=capture.each)
+                    self._bound(rule, capture.name, look, each=capture.each)
             if pending:
                 self._recheck()
             elif self._due:
@@ -236,38 +350,66 @@ class Engine:
 
     def _recheck(self) -> None:
         """See whether a step has waited for a capture that was bound, or for the first fault."""
-        for rule in self._rules:
+        for rule in self._all_rules():
             for course in (*rule.courses.values(), *rule.ends):
                 course.recheck(self._now)
         for courses in list(self._waiting.values()):
             for course in courses:
                 course.recheck(self._now)
 
+    def _all_rules(self) -> list[ActiveRule]:
+        """List the rules, and those of the states that machines are in."""
+        return [*self._rules, *(rule for machine in self._machines for rule in machine.copies())]
+
+    def _escalate(self, seen: Look) -> None:
+        """Look at a close or an Async once more, as an escalation, with nothing in hand."""
+        if not self._escalating:
+            return
+        look = self._look(seen.conn, seen.leg, n=seen.n or 0, event="escalation")
+        look.how = seen.how
+        for firing in self._match(self._rules, look):
+            Chain(self, None, [firing]).start()
+
     # --- courses ---
+
+    def _covered(self, rule: ActiveRule) -> list[int]:
+        """List the connections that a rule is about."""
+        return [conn for conn in self._conns if rule.covers is None or rule.covers(conn)]
+
+    def bring(self, rule: ActiveRule) -> None:
+        """Begin to follow the moments of a rule that has come into force."""
+        rule.begin(self._follow)
+        rule.ends = [self._course(path, rule.captures, rule.name, rule.retire) for path in rule.until]
+        for course in rule.ends:
+            course.begin(self._now)
 
     def _follow(self, rule: ActiveRule, path: Path, look: Look | None) -> Course:
         """Follow one moment of a rule in the scope of what is looked at."""
 
         def scope() -> list[int]:
+            conns = self._covered(rule)
             if look is None or path.per == "run":
-                return list(self._conns)
+                return conns
             if path.per == "connection":
                 return [look.conn]
-            return [conn for conn in self._conns if self._look(conn, End.INITIATOR, n=0).session == look.session]
+            return [conn for conn in conns if self._look(conn, End.INITIATOR, n=0).session == look.session]
 
         def met() -> None:
             if rule.in_force and self._armed:
                 rule.counts.matched += 1
                 Chain(self, None, [(rule, None)], scope).start()
 
-        course = self._course(path, rule.captures, rule.scenario, met)
+        course = self._course(path, rule.captures, rule.name, met)
         course.begin(self._now)
         return course
 
-    def _course(self, path: Path, book: Book, scenario: str, met: Callable[[], None]) -> Course:
+    def _course(self, path: Path, book: Book, rule: str, met: Callable[[], None], conn: int = 0) -> Course:
+        """Make the course of a moment that the rule waits for; its barriers are sent on `conn` if nothing was seen."""
+        scenario = rule.partition("/")[0]
+
         def pend(matcher: Matcher, look: Look) -> None:
             if matcher.pattern.capture is not None:
-                self._pending.append((book, matcher, look))
+                self._pending.append((rule, book, matcher, look))
 
         return Course(
             path,
@@ -277,6 +419,8 @@ class Engine:
             faulted=lambda: scenario in self._reached,
             bind=pend,
             met=lambda _: self._due.append(met),
+            barrier=partial(self.barriers.wait, scenario, rule),
+            conn=conn,
         )
 
     def _after(self, seconds: float, call: Callable[[float], None]) -> None:
@@ -298,22 +442,99 @@ class Engine:
             self._reached.add(scenario)
             self._recheck()
 
-    def bind(self, rule: RuleView, name: str, look: Look) -> None:
-        """Bind a capture to what an act made."""
+    def made(self, rule: RuleView, name: str, event: Delivered) -> None:
+        """Bind a capture to what an act made, now that it has gone."""
+        look = self._look(event.conn, event.leg, pdu=event.pdu, n=event.n, arrival=False)
         rule.captures.bind(name, look, each=False, made=True)
+        self._bound(rule.name, name, look, made=True)
         self._recheck()
+
+    def when_delivered(self, n: int, call: Callable[[Delivered], None]) -> None:
+        """Call something when the PDU that came in as event `n` goes out."""
+        self._outgoing[n] = call
+
+    def _bound(self, rule: str, name: str, look: Look, *, each: bool = False, made: bool = False) -> None:
+        self.tell(Bound(n=0, at=self._now, conn=look.conn, rule=rule, name=name, of=look.n or 0, each=each, made=made))
+
+    def goto(self, rule: RuleView, state: str, *, looked: bool) -> None:
+        """Put the machine of a rule into another state."""
+        goto(rule, state, looked=looked)
+
+    def arm(self, rule: RuleView, name: str, *, on: bool) -> bool:
+        """Arm or disarm another rule of the scenario; tell whether that is news."""
+        full = f"{rule.name.partition('/')[0]}/{name}"
+        return next(one for one in self._rules if one.name == full).switch(on, self.bring)
+
+    def refuse(self, conn: int) -> None:
+        """Refuse the connection that the relay is asking about."""
+        if not self._coming:
+            raise Shadowed("it is refused already")
+        self._coming = 0
+        self.commands.append(Refuse(conn=conn))
+
+    def tell(self, event: Event) -> None:
+        """Put an event into the journal."""
+        self.commands.append(Tell(event=event))
+
+    def session(self, conn: int) -> int:
+        """Name the session of a connection; 0 before there is one."""
+        return self._look(conn, End.INITIATOR, n=0).session
+
+    def glance(self, conn: int) -> Look:
+        """Look at a connection with nothing in hand."""
+        return self._look(conn, End.INITIATOR, n=0)
+
+    def after(self, seconds: float, call: Callable[[float], None]) -> None:
+        """Call something in a while."""
+        self._after(seconds, call)
+
+    def due(self, call: Callable[[], None]) -> None:
+        """Call something when what is being done is done."""
+        self._due.append(call)
+
+    def scenario(self, name: str) -> Scenario | None:
+        """Give a scenario by its name."""
+        return next((one for one in self._scenarios if one.name == name), None)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began, as last told."""
+        return self._now
+
+    def open_connections(self) -> list[int]:
+        """Give the connections that are open on both legs."""
+        return [conn for conn, ended in self._conns.items() if not ended]
+
+    def alive(self, conn: int) -> bool:
+        """Tell whether a connection is open on both legs."""
+        return not self._conns.get(conn, {End.INITIATOR})
+
+    def ping(self, conn: int, end: End, text: str, *, scenario: str = "") -> int:
+        """Ask an end for a sign that it has read all that was sent to it; give the barrier's number."""
+        return self.barriers.begin(conn, end, text, scenario=scenario)
+
+    def authored_in_vain(self, ticket: int, now: float) -> list[Command]:
+        """Take note that a PDU of the proxy's own can no longer go."""
+        self._now = now
+        self.errands.in_vain(ticket)
+        return self._done()
 
     def wait(self, chain: Chain, pause: Pause, rule: RuleView) -> None:
         """Continue `chain` when the pause is over."""
         courses: list[Course] = []
-        scenario = rule.name.partition("/")[0]
         proceed = partial(self._proceed, chain, "met", courses)
-        courses += [self._course(path.anew(), rule.captures, scenario, proceed) for path in pause.until]
+        conn = chain.conn
+        courses += [self._course(path.anew(), rule.captures, rule.name, proceed, conn) for path in pause.until]
         self._waiting[chain] = courses
         if pause.at_most is not None:
             self._after(pause.at_most, lambda _: self._proceed(chain, "expired", courses))
         for course in courses:
             course.begin(self._now)
+
+    def proceed(self, chain: Chain, outcome: Outcome) -> None:
+        """End the pause that a chain is in."""
+        if chain in self._waiting:
+            self._proceed(chain, outcome, self._waiting[chain])
 
     def _proceed(self, chain: Chain, outcome: Outcome, courses: list[Course]) -> None:
         if self._waiting.get(chain) is not courses:
@@ -327,12 +548,16 @@ class Engine:
 
     # --- odds and ends ---
 
-    def _edit_to_the_end(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
-        """Go on with a text that was begun before the end: half of it has been delivered as edited."""
+    def _edit_to_the_end(
+        self, event: Received, digests: tuple[bool, bool], standing: Sequence[Standing]
+    ) -> list[Command]:
+        """Go on with what was begun before the end: half of a text has been delivered, an answer is not for all."""
         look = self._look(event.conn, event.leg, pdu=event.pdu, n=event.n)
-        if not event.partial and self.editors.of(look):
+        if not event.partial and (standing or self.editors.of(look)):
             hand = Hand(look, event.n, event.pdu, digests)
-            for editor, why in self.editors.go_on(hand):
+            for one in standing:
+                one.apply(hand)
+            for editor, why in self.editors.go_on(hand) if self.editors.of(look) else ():
                 self._tell("failed", editor.rule, look, why)
             Chain(self, hand, ()).start()
         return self._done()

@@ -8,10 +8,14 @@ from typing import Protocol
 
 from iscsiproxy.session.events import Change
 from iscsiproxy.session.snapshot import Snapshot
-from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["Captured", "Change", "Look", "Reader", "Rng"]
+__all__ = ["Captured", "Change", "Look", "Reader", "Rng", "fresh_tag"]
+
+#: Draws before a tag is taken although some task has it.
+_FRESH_TRIES = 64
 
 #: `state(conn, leg, pdu)`: what has been said on that leg before `pdu` (None: up to now).
 Reader = Callable[[int, End, "Pdu | None"], Snapshot]
@@ -38,7 +42,8 @@ class Look:
     """One PDU or event as a pattern sees it.
 
     `leg` is where it was seen; `arrival` tells a PDU that came in from one that was delivered. `event` is empty for a
-    PDU, else `connect`, `full-feature` or `close`.
+    PDU, else `connect`, `full-feature`, `close`, `escalation` or one of the `io-` events. `offer` and `answer` are the values of the one key that a
+    negotiation is about to change.
     """
 
     conn: int
@@ -55,6 +60,8 @@ class Look:
     by_proxy: bool = False
     _view: Snapshot | None = None
     _session: int | None = None
+    offer: str | None = None
+    answer: str | None = None
 
     @property
     def view(self) -> Snapshot:
@@ -71,6 +78,12 @@ class Look:
             session = (self.view if here else self.state(self.conn, End.INITIATOR, None)).session
             self._session = session.id if session is not None else 0
         return self._session
+
+    def negotiating(self, offer: str | None, answer: str | None) -> Look:
+        """Give the same look with the values of a key."""
+        look = self._like(self.pdu, self.captures)
+        look.offer, look.answer = offer, answer
+        return look
 
     def within(self, captures: Mapping[str, Captured]) -> Look:
         """Give the same look among the captures of one scenario."""
@@ -110,3 +123,14 @@ class Captured:
     def face(self, leg: End) -> Pdu | None:
         """Give the PDU as that leg saw it."""
         return self.faces.get(leg, self.look.pdu) if self.faces else self.look.pdu
+
+
+def fresh_tag(look: Look) -> int:
+    """Draw a tag that no task of this session has on either leg."""
+    tag = NO_TAG
+    for _ in range(_FRESH_TRIES):
+        tag = look.rng.randint(0, NO_TAG - 1)
+        probe = Pdu.build(Opcode.NOP_IN).with_fields({"ITT": tag, "TTT": NO_TAG})
+        if all(look.state(look.conn, leg, probe).task is None for leg in End):
+            break
+    return tag

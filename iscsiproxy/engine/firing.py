@@ -18,16 +18,30 @@ from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.moments import Path
 from iscsiproxy.engine.values import Fn
 from iscsiproxy.language.spec import Act, ActSpec
+from iscsiproxy.session.events import Delivered
 from iscsiproxy.wire.describe import summary
+from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.pdu import Pdu
 
 if TYPE_CHECKING:
+    from iscsiproxy.engine.authored import Errands
     from iscsiproxy.engine.editing import Editors
+    from iscsiproxy.engine.settling import Settled
+    from iscsiproxy.engine.standing import Standing
 
-__all__ = ["ActError", "Built", "Chain", "Host", "Outcome", "Pause", "RuleView", "Work"]
+__all__ = ["ActError", "Built", "Chain", "Host", "Needless", "Outcome", "Pause", "RuleView", "Shadowed", "Work"]
 
 
 class ActError(Exception):
     """An act cannot be done on this PDU: a value is absent or does not fit."""
+
+
+class Needless(Exception):  # noqa: N818 - no error: the PDU is as the act would make it
+    """An act has nothing to do on this PDU: the rule has not fired by it."""
+
+
+class Shadowed(Exception):  # noqa: N818 - no error: another act was first
+    """An act is not done, because another one has settled what it would have decided."""
 
 
 #: How a pause came to its end: the moment came, `at_most` passed first, or everything is ended.
@@ -99,8 +113,51 @@ class Host(Protocol):
     def reached(self, rule: str) -> None:
         """Take note that an act of the rule has reached the wire."""
 
-    def bind(self, rule: RuleView, name: str, look: Look) -> None:
-        """Bind a capture to what an act made."""
+    @property
+    def errands(self) -> Errands:
+        """The PDUs of the proxy's own."""
+
+    @property
+    def settled(self) -> Settled:
+        """The tasks that the proxy has ended for the initiator."""
+
+    @property
+    def standing(self) -> list[Standing]:
+        """What acts on PDUs that no rule has matched."""
+
+    @property
+    def written(self) -> dict[int, Callable[[Delivered], None]]:
+        """Who is told of all that goes out of a slot."""
+
+    def made(self, rule: RuleView, name: str, event: Delivered) -> None:
+        """Bind a capture to what an act made, now that it has gone."""
+
+    def when_delivered(self, n: int, call: Callable[[Delivered], None]) -> None:
+        """Call something when the PDU that came in as event `n` goes out."""
+
+    def session(self, conn: int) -> int:
+        """Name the session of a connection; 0 before there is one."""
+
+    def proceed(self, chain: Chain, outcome: Outcome) -> None:
+        """End the pause that a chain is in."""
+
+    def glance(self, conn: int) -> Look:
+        """Look at a connection with nothing in hand."""
+
+    #: The throttles that end with everything else, and no sooner.
+    lasting: set[int]
+
+    def goto(self, rule: RuleView, state: str, *, looked: bool) -> None:
+        """Put the machine of the rule into a state; `looked`: because of a PDU or event, not by time alone.
+
+        Raises Shadowed if the machine has left the state of the rule, ActError if it runs in circles.
+        """
+
+    def arm(self, rule: RuleView, name: str, *, on: bool) -> bool:
+        """Arm or disarm another rule of the scenario; tell whether that is news."""
+
+    def refuse(self, conn: int) -> None:
+        """Refuse a connection. Raises Shadowed if that is done already, ActError if it has been accepted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,15 +178,26 @@ class Work:
 
     def value(self, fn: Fn, what: str) -> Any:
         """Evaluate a right side on the PDU as earlier acts left it. Raises ActError if it is absent."""
-        look = self.look
+        look = self.look if self.look is not None else self.around()
         if look is None:
-            raise ActError(f"{what}: nothing is in hand")
+            raise ActError(f"{what}: there is no connection")
         if self.hand is not None and look.pdu is not self.hand.pdu:
             look = look.of(self.hand.pdu)
         value = fn(look)
         if value is None:
             raise ActError(f"{what} is absent")
         return value
+
+    def around(self, conn: int = 0) -> Look | None:
+        """Give a look at what there is around a connection with nothing in hand; by default the first of the scope."""
+        scope = [conn] if conn else self.chain.scope()
+        return self.host.glance(scope[0]).within(self.rule.captures) if scope else None
+
+    def on(self, conn: int) -> Work:
+        """Give the same work as seen on one connection, where nothing is in hand."""
+        if self.look is not None and self.look.conn == conn:
+            return self
+        return Work(self.host, self.chain, self.rule, self.around(conn), None)
 
     def connections(self, name: str | None) -> list[int]:
         """Give the connections to act on: that of a capture, else that in hand, else all of the scope."""
@@ -138,7 +206,7 @@ class Work:
             if captured is None:
                 raise ActError(f"{name} is not bound")
             return [captured.look.conn]
-        return [self.look.conn] if self.look is not None else self.chain.scope()
+        return [self.look.conn] if self.look is not None and self.look.conn else self.chain.scope()
 
     def need_hand(self) -> Hand:
         """Give the PDU in hand. Raises ActError if it has gone already, or a part of it."""
@@ -192,6 +260,12 @@ class Chain:
     _steps: Iterator[None] = field(default_factory=lambda: iter(()))
     _outcome: Outcome = "met"
 
+    @property
+    def conn(self) -> int:
+        """The connection it is about; 0 when there is none."""
+        look = self.hand.look if self.hand is not None else next((look for _, look in self.firings if look), None)
+        return 0 if look is None else look.conn
+
     def start(self) -> None:
         """Run until the first pause or the end."""
         self._steps = self._run()
@@ -227,6 +301,14 @@ class Chain:
                 continue
             try:
                 pause = built.run(built, work)
+            except Shadowed as shadow:
+                work.report("shadowed", f"{built.act.name}: {shadow}")
+                how = "shadowed"
+                continue
+            except Needless as why:
+                work.report("skipped", f"{built.act.name}: {why}")
+                how = how if work.did else "skipped"
+                continue
             except ActError as error:
                 if hand is not None and saved is not None and not hand.gone:
                     hand.restore(saved)
@@ -324,9 +406,16 @@ class Chain:
         if not hand.dropped:
             self.send(None)
         for copy in hand.copies:
-            self.host.commands.append(Send(slot=hand.n, pdu=copy.pdu, changes=copy.changes, rules=(copy.rule,)))
-            if copy.bind is not None:
-                copy.bind(copy.pdu)
+            self.host.commands.append(
+                Send(
+                    slot=hand.n,
+                    pdu=copy.pdu,
+                    changes=copy.changes,
+                    rules=(copy.rule,),
+                    extra=copy.extra,
+                    ticket=copy.begin(),
+                )
+            )
 
     def send(self, stop: int | None, *, by: str = "") -> None:
         """Send the PDU in hand from where it was cut up to `stop` (None: its end); the rule `by` cuts it there."""
@@ -335,7 +424,19 @@ class Chain:
         pdu = hand.outgoing()
         rules = (*hand.rules, by) if by and by not in hand.rules else tuple(hand.rules)
         changes = tuple(hand.changes)
-        self.host.commands.append(Send(slot=hand.n, pdu=pdu, changes=changes, rules=rules, start=hand.sent, stop=stop))
+        original = hand.look.pdu if hand.pdu is not hand.look.pdu and not hand.regrouped else None
+        self.host.commands.append(
+            Send(
+                slot=hand.n,
+                pdu=pdu,
+                changes=changes,
+                rules=rules,
+                start=hand.sent,
+                stop=stop,
+                exact=frozenset(hand.exact),
+                original=original,
+            )
+        )
         hand.held = True
         hand.sent = len(pdu) if stop is None else stop
 
@@ -344,4 +445,7 @@ class Chain:
         hand = self.hand
         if hand is not None and not hand.finished:
             hand.finished = True
-            self.host.commands.append(Finish(slot=hand.n))
+            if hand.stays:
+                return
+            unsent: Literal["", "raw", "hidden"] = ("hidden" if hand.hidden else "raw") if hand.dropped else ""
+            self.host.commands.append(Finish(slot=hand.n, unsent=unsent, rule=hand.fate))

@@ -16,19 +16,23 @@ from iscsiproxy.session.events import Change
 from iscsiproxy.wire.digest import DIGEST_LENGTH, digest
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["Copy", "Hand", "Saved"]
+__all__ = ["Copy", "Hand", "Saved", "resealed"]
 
 _SAME = bytes(DIGEST_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A PDU that goes right behind the one in hand; `bind` is told of it when it does."""
+    """A PDU that goes right behind the one in hand.
+
+    `begin` is called when it does, and gives its ticket; with `extra` it takes numbers of its own.
+    """
 
     pdu: Pdu
     changes: tuple[Change, ...]
     rule: str
-    bind: Callable[[Pdu], None] | None = None
+    begin: Callable[[], int]
+    extra: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,10 @@ class Saved:
     copies: tuple[Copy, ...]
     differences: tuple[bytes, bytes] | None
     dropped: bool
+    hidden: bool
+    exact: frozenset[str]
+    regrouped: bool
+    stays: bool
     fate: str
 
 
@@ -58,7 +66,11 @@ class Hand:
     edited: set[str] = field(default_factory=set)  #: the rules whose editing of a text went on in this PDU
     fate: str = ""  #: the rule that settled its fate
     dropped: bool = False
+    hidden: bool = False  #: that it does not go is to be seen by nobody
     gone: bool = False  #: no longer in hand
+    exact: set[str] = field(default_factory=set)  #: fields whose numbers are not to be translated
+    regrouped: bool = False  #: what it has gained or lost belongs to PDUs beside it: no number moves by that
+    stays: bool = False  #: its slot stays open when it has gone: more is to come, and the act sees to its end
     finished: bool = False  #: its slot is finished, or never was needed
     sent: int = 0  #: bytes that went already
     held: bool = False  #: its slot waits for commands
@@ -74,6 +86,11 @@ class Hand:
         self.changes += changes
         self.mark(rule)
 
+    def swallow(self, by: str) -> None:
+        """Let it go no further, and nobody see that."""
+        self.dropped = self.hidden = True
+        self.fate = by
+
     def mark(self, rule: str) -> None:
         """Take note that a rule has done something."""
         if rule not in self.rules:
@@ -86,7 +103,7 @@ class Hand:
         if not (header or data):
             return sealed
         if self._differences is None:
-            self._differences = self._differences_of(self.look.pdu)
+            self._differences = _differences_of(self.look.pdu)
         for_header, for_data = self._differences
         return sealed.with_parts(
             header_digest=_xor(sealed.header_digest, for_header), data_digest=_xor(sealed.data_digest, for_data)
@@ -104,16 +121,7 @@ class Hand:
 
     def keep_digests(self, pdu: Pdu) -> None:
         """Make the digests that `pdu` has now stay over its bytes, right or wrong."""
-        self._differences = self._differences_of(pdu)
-
-    def _differences_of(self, pdu: Pdu | None) -> tuple[bytes, bytes]:
-        """Tell in which bits the digests of a PDU differ from right ones; a missing one is right."""
-        header = data = _SAME
-        if pdu is not None and pdu.header_digest:
-            header = _xor(pdu.header_digest, digest((pdu.bhs, pdu.ahs)))
-        if pdu is not None and pdu.data_digest:
-            data = _xor(pdu.data_digest, digest((pdu.data, pdu.pad)))
-        return header, data
+        self._differences = _differences_of(pdu)
 
     def save(self) -> Saved:
         """Remember how things are."""
@@ -124,14 +132,39 @@ class Hand:
             tuple(self.copies),
             self._differences,
             self.dropped,
+            self.hidden,
+            frozenset(self.exact),
+            self.regrouped,
+            self.stays,
             self.fate,
         )
 
     def restore(self, saved: Saved) -> None:
         """Make things as they were."""
         self.pdu, self.dropped, self.fate = saved.pdu, saved.dropped, saved.fate
+        self.hidden, self.exact = saved.hidden, set(saved.exact)
+        self.regrouped, self.stays = saved.regrouped, saved.stays
         self.changes, self.rules, self.copies = list(saved.changes), list(saved.rules), list(saved.copies)
         self._differences = saved.differences
+
+
+def resealed(old: Pdu, new: Pdu) -> Pdu:
+    """Give a PDU that was made from another one its digests: as right, or as wrong by the same bits, as there."""
+    sealed = new.sealed(header=bool(old.header_digest), data=bool(old.data_digest))
+    for_header, for_data = _differences_of(old)
+    return sealed.with_parts(
+        header_digest=_xor(sealed.header_digest, for_header), data_digest=_xor(sealed.data_digest, for_data)
+    )
+
+
+def _differences_of(pdu: Pdu | None) -> tuple[bytes, bytes]:
+    """Tell in which bits the digests of a PDU differ from right ones; a missing one is right."""
+    header = data = _SAME
+    if pdu is not None and pdu.header_digest:
+        header = _xor(pdu.header_digest, digest((pdu.bhs, pdu.ahs)))
+    if pdu is not None and pdu.data_digest:
+        data = _xor(pdu.data_digest, digest((pdu.data, pdu.pad)))
+    return header, data
 
 
 def _xor(one: bytes, other: bytes) -> bytes:

@@ -31,6 +31,7 @@ class Matcher:
         self._where: Fn | None = None if pattern.where is None else compile_expr(pattern.where)
         self._sender = victim if pattern.sender == "victim" else pattern.sender
         self._anyone = self._sender in (None, "both")
+        self._victim = victim
         self._leg = pattern.leg
         #: The captures without which nothing matches.
         self._needs = frozenset(() if pattern.where is None else captures_in(pattern.where))
@@ -56,6 +57,12 @@ class Matcher:
                 return False
         elif look.event not in self.events or (leg is not None and leg is not look.leg):
             return False
+        elif look.event == "escalation" and not self._escalates(look):
+            return False
+        return self._fits(look)
+
+    def _fits(self, look: Look) -> bool:
+        """Tell whether all that stands behind the items of the pattern is true of what is looked at."""
         if (look.by_proxy or not self._anyone) and not self._from(look):
             return False
         of = self.pattern.of
@@ -70,6 +77,12 @@ class Matcher:
     def take(self, look: Look) -> bool:
         """Count the match and tell whether the picks let it through."""
         return self.counter.plain or self.counter.take(scope_of(self.pattern.picks.per, look), look.rng)
+
+    def _escalates(self, look: Look) -> bool:
+        """Whether the victim did it, and the pattern has not met it already by its plainer name."""
+        if "close" in self.events if look.how else Opcode.ASYNC in self.opcodes:
+            return False
+        return self._victim in ("both", look.leg.value)
 
     def _from(self, look: Look) -> bool:
         if look.by_proxy:

@@ -12,12 +12,14 @@ from typing import Literal
 
 from iscsiproxy.engine.facts import Captured, Look, Rng
 from iscsiproxy.engine.match import Matcher, scope_of
-from iscsiproxy.language.spec import Bound, FaultReached, Moment, Pattern, Per, Wait
+from iscsiproxy.language.spec import Barrier, Bound, FaultReached, Moment, Pattern, Per, Released, Wait
 
-__all__ = ["Clock", "Course", "Path", "paths"]
+__all__ = ["Clock", "Course", "Path", "Ping", "paths"]
 
 #: Sets a timer: seconds from now, and what to call then.
 Clock = Callable[[float, Callable[[float], None]], None]
+#: Sends a barrier on a connection (0: on all there are), and what to call when it has passed.
+Ping = Callable[[int, Callable[[float], None]], None]
 
 
 class Path:
@@ -25,8 +27,8 @@ class Path:
 
     def __init__(self, moment: Moment, victim: Literal["initiator", "target", "both"]) -> None:
         self.moment = moment
-        self.steps: tuple[Matcher | Wait | Bound | FaultReached, ...] = tuple(
-            Matcher(step, victim) if isinstance(step, Pattern) else step  # type: ignore[misc]
+        self.steps: tuple[Matcher | Wait | Bound | FaultReached | Barrier | Released, ...] = tuple(
+            Matcher(step, victim) if isinstance(step, Pattern) else step
             for step in moment.steps
         )
         self.matchers = tuple(step for step in self.steps if isinstance(step, Matcher))
@@ -68,6 +70,8 @@ class Course:
         faulted: Callable[[], bool],
         bind: Callable[[Matcher, Look], None],
         met: Callable[[float], None],
+        barrier: Ping | None = None,
+        conn: int = 0,
     ) -> None:
         self._path = path
         self.captures = captures
@@ -76,6 +80,8 @@ class Course:
         self._faulted = faulted
         self._bind = bind
         self._met = met
+        self._barrier = barrier
+        self._conn = conn  #: where the last thing was seen
         self._at = 0
         self._matcher: Matcher | None = None  #: the step that is waited for, if it is a pattern
         self.over = False
@@ -92,6 +98,7 @@ class Course:
         step = self._matcher
         if step is None or not step.test(look) or self.over or not step.take(look):
             return None
+        self._conn = look.conn
         self._bind(step, look)
         if self._at == len(self._path.steps) - 1:
             return look
@@ -101,6 +108,11 @@ class Course:
     def recheck(self, now: float) -> None:
         """See whether a capture, or the first fault, meets the step that is waited for."""
         if not self.over and self._state_met():
+            self._advance(now)
+
+    def released(self, now: float) -> None:
+        """Take note that somebody has let go by hand what this is about."""
+        if not self.over and isinstance(self._path.steps[self._at], Released):
             self._advance(now)
 
     def _state_met(self) -> bool:
@@ -121,16 +133,22 @@ class Course:
         step = self._path.steps[self._at]
         self._matcher = step if isinstance(step, Matcher) else None
         if isinstance(step, Wait):
-            here = self._at
             seconds = step.low if step.low == step.high else self._rng.uniform(step.low, step.high)
-
-            def due(now: float) -> None:
-                if not self.over and self._at == here:
-                    self._advance(now)
-
-            self._clock(seconds, due)
+            self._clock(seconds, self._on_from(self._at))
+        elif isinstance(step, Barrier):
+            if self._barrier is not None:
+                self._barrier(self._conn, self._on_from(self._at))
         elif self._state_met():
             self._advance(now)
+
+    def _on_from(self, here: int) -> Callable[[float], None]:
+        """Give what advances the course from a step, if it is still there by then."""
+
+        def due(now: float) -> None:
+            if not self.over and self._at == here:
+                self._advance(now)
+
+        return due
 
 
 def paths(moments: Sequence[Moment], victim: Literal["initiator", "target", "both"]) -> tuple[Path, ...]:

@@ -12,10 +12,10 @@ from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.firing import Built
 from iscsiproxy.engine.moments import Course, Path, paths
 from iscsiproxy.engine.values import compile_expr
-from iscsiproxy.errors import FileError
 from iscsiproxy.language.spec import (
     Absent,
     Act,
+    Barrier,
     Binary,
     Call,
     In,
@@ -33,6 +33,29 @@ from iscsiproxy.language.spec import (
 __all__ = ["ActiveRule", "Counts", "build_act"]
 
 Victim = Literal["initiator", "target", "both"]
+#: Acts after which the two ends still count alike, or differ by just the fault.
+_COUNT_ALIKE = frozenset(
+    {
+        "arm",
+        "close",
+        "corrupt",
+        "delay",
+        "disarm",
+        "drop",
+        "duplicate",
+        "goto",
+        "note",
+        "pass",
+        "refuse",
+        "resize",
+        "set",
+        "stall",
+        "text",
+        "throttle",
+    }
+)
+#: Fields that say whether a PDU uses up a number; a copy with another tag is answered to nobody.
+_RENUMBERING = frozenset({"BHS", "I", "ITT", "Opcode", "S", "TTT"})
 _EXPRESSIONS = (Absent, Binary, Call, In, Literal_, Logic, Not, Range, Ref, Unary)
 
 
@@ -47,6 +70,7 @@ class Counts:
     failed: int = 0
     shadowed: int = 0
     expired: int = 0
+    skipped: int = 0
 
     def facts(self) -> dict[str, Any]:
         """Give them as a plain mapping."""
@@ -70,7 +94,9 @@ class ActiveRule:
         self.acts = tuple(build_act(act, scenario.victim) for act in rule.do)
         self.when = paths(rule.when, scenario.victim)
         self.until = paths(rule.until, scenario.victim)
-        self.in_force = True
+        self.in_force = rule.armed
+        #: Where its acts work with nothing in hand; None: on every connection.
+        self.covers: Callable[[int], bool] | None = None
         self.courses: dict[tuple[int, Hashable], Course] = {}
         self.ends: list[Course] = []
         self._in_run: tuple[Course, ...] | None = None
@@ -79,6 +105,18 @@ class ActiveRule:
     def __repr__(self) -> str:
         return f"<ActiveRule {self.name} {'in force' if self.in_force else 'over'}>"
 
+    @property
+    def counts_apart(self) -> bool:
+        """Whether the two ends may count differently by what it does: what is added, or hidden, has numbers."""
+        if any(isinstance(step, Barrier) for path in self.all_paths() for step in path.steps):
+            return True
+        return any(
+            one.act.name not in _COUNT_ALIKE
+            or one.act.params.get("numbers") == "translate"
+            or not _RENUMBERING.isdisjoint(name.partition(".")[0] for name in one.fields)
+            for one in self.acts
+        )
+
     def ended(self, how: str) -> None:
         """Count how a firing ended."""
         setattr(self.counts, how, getattr(self.counts, how) + 1)
@@ -86,6 +124,30 @@ class ActiveRule:
     def retire(self) -> None:
         """Take the rule out of force."""
         self.in_force = False
+
+    def renew(self) -> None:
+        """Make ready to come into force anew: picks and sequences start from nothing, counts go on."""
+        for course in (*self.courses.values(), *self.ends):
+            course.over = True
+        self.when = tuple(path.anew() for path in self.when)
+        self.until = tuple(path.anew() for path in self.until)
+        self.in_force = True
+        self.courses, self.ends, self._in_run, self._scoped = {}, [], None, []
+
+    def switch(self, on: bool, bring: Callable[[ActiveRule], None]) -> bool:
+        """Arm the rule, `bring` it into force, or disarm it; tell whether that is news."""
+        if on is self.in_force:
+            return False
+        if on:
+            self.renew()
+            bring(self)
+        else:
+            self.retire()
+        return True
+
+    def here(self, look: Look) -> ActiveRule | None:
+        """Give the rule that is in force where this was seen, if there is one: a state of a machine has many."""
+        return self if self.in_force else None
 
     def begin(self, follow: Follow) -> None:
         """Begin with what is followed once in a run."""
@@ -124,22 +186,10 @@ class ActiveRule:
 
 
 def build_act(act: Act, victim: Victim) -> Built:
-    """Compile an act. Raises FileError for what the language has but nobody has built."""
-    if act.params.get("numbers") == "translate":
-        raise _missing("`numbers: translate`", act)
+    """Compile an act."""
     params = {name: _compiled(value, victim) for name, value in act.params.items()}
     fields = {name: compile_expr(expr) for name, expr in act.fields.items()}
     return Built(act, SPECS[act.name], RUNNERS[act.name], fields, params)
-
-
-def _missing(what: str, act: Act) -> FileError:
-    where = act.position
-    return FileError(
-        f"{what} of `{act.name}` is part of the language but not built yet",
-        file=where.file,
-        line=where.line,
-        column=where.column,
-    )
 
 
 def _compiled(value: object, victim: Victim) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any, assert_never
 
-from iscsiproxy.engine.facts import Captured, Look
+from iscsiproxy.engine.facts import Captured, Look, fresh_tag
 from iscsiproxy.errors import PeerError
 from iscsiproxy.language.spec import (
     Absent,
@@ -170,7 +170,7 @@ def _call(expr: Call) -> Fn:
                 inside = at >= 0 and size > 0 and at + size <= len(data)
                 return int.from_bytes(data[at : at + size], "big") if inside else None
             case "fresh":
-                return look.rng.randint(0, _U32 - 1)
+                return fresh_tag(look)
             case "pair":
                 return "=".join(map(str, values))
         return None
@@ -215,6 +215,8 @@ def _ref(ref: Ref) -> Fn:
             return lambda look: _typed(look.view.declared[End.TARGET].get(path), kind)
         case "run":
             return lambda _: "rfc7143" if path == "profile" else None
+        case "negotiate":
+            return lambda look: _typed(look.offer if path == "offer" else look.answer, kind)
         case "capture":
             return _capture(ref)
         case _:

@@ -16,6 +16,7 @@ from iscsiproxy.session import events
 __all__ = [
     "LINES",
     "VERSION",
+    "BoundLine",
     "ClosedLine",
     "ConnectFailedLine",
     "ConnectedLine",
@@ -26,11 +27,15 @@ __all__ = [
     "FiredLine",
     "FullFeatureLine",
     "HeaderLine",
+    "IoDoneLine",
     "Line",
     "LostLine",
     "NotedLine",
     "PduLine",
+    "PingedLine",
     "ReceivedLine",
+    "RefusedLine",
+    "StagedLine",
     "UnframedLine",
     "ViolatedLine",
 ]
@@ -81,6 +86,13 @@ class ConnectFailedLine(EventLine, tag="connect-failed"):
     reason: str
 
 
+class RefusedLine(EventLine, tag="refused"):
+    """A rule refused a connection."""
+
+    initiator: str
+    listen: str
+
+
 class PduLine(EventLine):
     """What lines of PDUs have. All but `pdu` is left out where it is as in the PDU received."""
 
@@ -116,6 +128,7 @@ class DeliveredLine(PduLine, tag="delivered"):
     rules: tuple[str, ...] = ()
     start: int = 0  #: the bytes from here
     sent: int = -1  #: up to here went; -1 is the end
+    author: int = 0
 
 
 class FullFeatureLine(EventLine, tag="full-feature"):
@@ -178,6 +191,40 @@ class ClosedLine(EventLine, tag="closed"):
     by: Literal["peer", "proxy", "fault"]
 
 
+class BoundLine(EventLine, tag="bound"):
+    """A name was bound."""
+
+    rule: str
+    name: str
+    of: int
+    made: bool = False
+    each: bool = False
+
+
+class PingedLine(EventLine, tag="pinged"):
+    """A barrier came one step further."""
+
+    barrier: int
+    end: _Leg
+    what: Literal["sent", "answered", "passed", "closed", "hung"]
+    of: int | None = None
+    text: str = ""
+
+
+class IoDoneLine(EventLine, tag="io"):
+    """What the application saw."""
+
+    what: Literal["good", "error", "mismatch"]
+    text: str
+
+
+class StagedLine(EventLine, tag="staged"):
+    """A run of a scenario entered a stage."""
+
+    stage: Literal["steady", "fault", "aftermath", "cleared"]
+    text: str = ""
+
+
 class LostLine(Struct, omit_defaults=True, tag_field="e", tag="lost"):
     """Here `count` lines are missing: the disk was too slow or full."""
 
@@ -194,6 +241,7 @@ class EndLine(Struct, omit_defaults=True, tag_field="e", tag="end"):
 Line = (
     ConnectedLine
     | ConnectFailedLine
+    | RefusedLine
     | ReceivedLine
     | DeliveredLine
     | FullFeatureLine
@@ -202,6 +250,10 @@ Line = (
     | FiredLine
     | DecidedLine
     | NotedLine
+    | BoundLine
+    | PingedLine
+    | IoDoneLine
+    | StagedLine
     | ClosedLine
     | LostLine
     | EndLine
@@ -209,6 +261,7 @@ Line = (
 
 #: The kind of line that records each event
 LINES: Mapping[type[events.Event], type[EventLine]] = {
+    events.Bound: BoundLine,
     events.Closed: ClosedLine,
     events.ConnectFailed: ConnectFailedLine,
     events.Connected: ConnectedLine,
@@ -216,8 +269,12 @@ LINES: Mapping[type[events.Event], type[EventLine]] = {
     events.Delivered: DeliveredLine,
     events.Fired: FiredLine,
     events.FullFeature: FullFeatureLine,
+    events.IoDone: IoDoneLine,
     events.Noted: NotedLine,
+    events.Pinged: PingedLine,
+    events.Staged: StagedLine,
     events.Received: ReceivedLine,
+    events.Refused: RefusedLine,
     events.Unframed: UnframedLine,
     events.Violated: ViolatedLine,
 }

@@ -23,6 +23,7 @@ from iscsiproxy.journal.lines import (
     Line,
     LostLine,
     PduLine,
+    PingedLine,
     ReceivedLine,
     ViolatedLine,
 )
@@ -218,6 +219,7 @@ class Reader(AbstractContextManager["Reader"]):
             rules=line.rules,
             start=line.start,
             sent=line.sent,
+            author=line.author,
         )
         if not line.same or source is None:
             return self._with_data(line, event)
@@ -279,6 +281,8 @@ def _event(line: EventLine) -> events.Event:
         values["changes"] = _changes(values["changes"])
     if isinstance(line, ViolatedLine):
         values["by"] = End(line.by)
+    elif isinstance(line, PingedLine):
+        values["end"] = End(line.end)
     return _EVENTS[type(line)](**values)
 
 

@@ -162,6 +162,7 @@ class Journal:
             of=of,
             start=event.start,
             sent=-1 if whole else event.sent,
+            author=event.author,
         )
         source = None if of is None or event.changes or event.rules else self._received[of % REMEMBERED]
         if source == (of, pdu.bhs, len(pdu.data)):

@@ -28,6 +28,8 @@ __all__ = ["ActNode", "ActReader", "check_acts", "collect"]
 
 #: Events that an act is only for, where not any will do.
 _ONLY_ON: Final = {"refuse": frozenset({"connect"})}
+#: What may be done before a connection is refused: whatever takes time, or touches it, comes too late or too early.
+_BEFORE_REFUSE: Final = frozenset({"note", "arm", "disarm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,9 @@ def check_acts(acts: Iterable[ActNode], values: Values, patterns: Patterns, prob
                 raise problem(f"`{name}` would change a PDU that `{settled}` has settled", act.where, "put it before")
             if settled and (name == "pass" or (act.spec.fate and not act.spec.events)):
                 raise problem(f"`{name}` is never done: `{settled}` has settled the PDU", act.where)
+            if name == "refuse" and (before := [one.name for one in checked if one.name not in _BEFORE_REFUSE]):
+                hint = "a connection is refused before anything else is done with it"
+                raise problem(f"`refuse` comes before `{before[0]}`", act.where, hint)
             checked.append(check_act(act, values, patterns, problems))
         if act.spec.fate or name == "pass":
             settled = settled or name

@@ -21,7 +21,7 @@ from iscsiproxy.language.values import Values
 
 __all__ = ["MachineNode", "RuleNode", "RuleReader", "check_machine", "check_rules", "collect_rules"]
 
-_RULE_KEYS = ("when", "do", "name", "until", "optional")
+_RULE_KEYS = ("when", "do", "name", "until", "optional", "armed")
 _SCOPES = tuple(scope for scope in get_args(Per) if scope != "task")
 
 
@@ -38,6 +38,7 @@ class RuleNode:
     acts: tuple[ActNode, ...]
     until: tuple[MomentNode, ...]
     optional: bool
+    armed: bool
     hand: Hand
     where: Position
 
@@ -93,10 +94,23 @@ class RuleReader:
         if optional_node is not None:
             with self.problems.part():
                 optional = shapes.yes_no(optional_node, "`optional`", self.parameters)
+        armed = self._armed(table, named)
         if when and do_node is None and not any(_captures(moment) for moment in when):
             hint = "give it `do`, or bind a name with `as`"
             self.problems.add(problem("this rule does nothing", table.position, hint))
-        return RuleNode(name, named, when, acts, until, optional, hand_of(when), table.position)
+        return RuleNode(name, named, when, acts, until, optional, armed, hand_of(when), table.position)
+
+    def _armed(self, table: Table, named: bool) -> bool:
+        node = table.get("armed")
+        if node is None:
+            return True
+        with self.problems.part():
+            armed = shapes.yes_no(node, "`armed`", self.parameters)
+            if not armed and not named:
+                hint = "give it a `name`, for `arm` to call it by"
+                raise problem("a rule that is not armed needs a name", node.position, hint)
+            return armed
+        return True
 
     def _name(self, table: Table, number: str) -> tuple[str, bool]:
         node = table.get("name")
@@ -171,7 +185,15 @@ def check_rules(
         in_doubt = not rule.when or (len(when) < len(rule.when) and rule.hand == NOTHING)
         acts = () if in_doubt else check_acts(rule.acts, values, patterns, problems)
         checked.append(
-            Rule(name=rule.name, when=when, do=acts, until=until, optional=rule.optional, position=rule.where)
+            Rule(
+                name=rule.name,
+                when=when,
+                do=acts,
+                until=until,
+                optional=rule.optional,
+                armed=rule.armed,
+                position=rule.where,
+            )
         )
     return tuple(checked)
 

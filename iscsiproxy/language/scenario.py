@@ -38,7 +38,7 @@ from iscsiproxy.language.unbuilt import STEPS
 from iscsiproxy.language.values import Values
 from iscsiproxy.wire.opcodes import End, sender_of
 
-__all__ = ["KEYS", "read_scenario"]
+__all__ = ["ACTOR_ACTS", "CONN", "KEYS", "read_scenario"]
 
 _Aftermath = Literal["recovers", "survives", "ends", "none"]
 
@@ -66,8 +66,8 @@ KEYS: Final = (
 _VICTIMS: Final[tuple[Victim, ...]] = ("target", "initiator", "both")
 _AFTERMATHS: Final[tuple[_Aftermath, ...]] = ("recovers", "survives", "ends", "none")
 #: Acts of the proxy that an actor may do too
-_ACTOR_ACTS: Final = ("close", "stall", "throttle", "delay", "probe", "note")
-_CONN = Param(name="conn", kind=ParamKind.NAME, help="the connection it is done on")
+ACTOR_ACTS: Final = ("close", "stall", "throttle", "delay", "probe", "note")
+CONN: Final = Param(name="conn", kind=ParamKind.NAME, help="the connection it is done on")
 
 
 def read_scenario(
@@ -251,8 +251,8 @@ class _Reader:
         node = self.table.get("actor")
         if node is None:
             return ()
-        acts = {**{name: self.acts[name] for name in _ACTOR_ACTS if name in self.acts}, **STEPS}
-        steps = ActReader(acts, self.parameters, (_CONN,)).acts_of(node, self.problems)
+        acts = {**{name: self.acts[name] for name in ACTOR_ACTS if name in self.acts}, **STEPS}
+        steps = ActReader(acts, self.parameters, (CONN,)).acts_of(node, self.problems)
         for step in steps:
             with self.problems.part():
                 _check_step(step)

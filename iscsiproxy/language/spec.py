@@ -403,13 +403,14 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """When to do what. Several moments: whichever comes first."""
+    """When to do what. Several moments: whichever comes first. One that is not `armed` waits for the act `arm`."""
 
     name: str
     when: tuple[Moment, ...]
     do: tuple[Act, ...] = ()
     until: tuple[Moment, ...] = ()
     optional: bool = False
+    armed: bool = True
     position: Position = NOWHERE
 
 

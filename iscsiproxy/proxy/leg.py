@@ -1,7 +1,7 @@
 """One TCP connection of the proxy: the initiator leg or the target leg of a pair.
 
 A leg only moves bytes. It never blocks the loop and uses the raw socket: `receive_into` and `try_send` are the socket's
-own calls, and the scheduler is entered only when the kernel has nothing to give or to take.
+own calls, and the scheduler is entered only when the kernel has nothing to give or to take, or a fault asks for time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from iscsiproxy.proxy.address import Address
 from iscsiproxy.wire.opcodes import End
 
 __all__ = ["Leg"]
+
+#: How much too late a slice may be, in seconds, for the next one to make up for it.
+_LATE = 0.02
 
 #: l_onoff, l_linger: close at once with a RST
 _RESET = struct.pack("ii", 1, 0)
@@ -42,9 +45,13 @@ class Leg:
         self._sock = sock
         self._stalls: set[int] = set()
         self._resumed = trio.Event()
+        self._throttles: dict[int, tuple[int, int]] = {}  # by token: bytes in a second, bytes at a time
+        self._next_slice = 0.0
+        self._unthrottled = trio.Event()
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "stalled" if self._stalls else "open" if self.writable else "half-closed"
+        state += " throttled" if self._throttles else ""
         return f"<Leg {self.end} {self.local}-{self.peer} {state}>"
 
     @property
@@ -73,10 +80,14 @@ class Leg:
     def try_send(self, data: bytes | memoryview) -> int:
         """Send what the kernel takes now and say how much; 0 also while the leg is stalled or our side is closed.
 
-        Raises OSError when the peer has reset the connection.
+        A throttled leg takes nothing in this way: only `send` has the patience. Raises OSError when the peer has reset
+        the connection.
         """
-        if self._stalls or not self.writable:
+        if self._stalls or self._throttles or not self.writable:
             return 0
+        return self._offer(data)
+
+    def _offer(self, data: bytes | memoryview) -> int:
         try:
             return self._sock.send(data)
         except BlockingIOError:
@@ -95,9 +106,26 @@ class Leg:
             await self.unstalled()
             if not self.writable:
                 return False
+            if self._throttles:
+                left = left[await self._send_slice(left) :]
+                continue
             await trio.lowlevel.wait_writable(self._sock)
             left = left[self.try_send(left) :]
         return True
+
+    async def _send_slice(self, data: memoryview) -> int:
+        """Send one slice when it is its time, and say how much of it went; 0 when something has changed meanwhile."""
+        rate, size = (min(limits) for limits in zip(*self._throttles.values(), strict=True))
+        changed = self._unthrottled
+        with trio.move_on_at(self._next_slice):
+            await changed.wait()
+        if changed.is_set() or self._stalls or not self.writable:
+            return 0
+        await trio.lowlevel.wait_writable(self._sock)
+        sent = self._offer(data[:size])
+        # What a wake-up was late is made up for, but not what the peer or a silence took.
+        self._next_slice = max(self._next_slice, trio.current_time() - _LATE) + sent / rate
+        return sent
 
     def stall(self, token: int) -> None:
         """Neither read nor write until `resume` with the same token."""
@@ -105,11 +133,26 @@ class Leg:
             self._resumed = trio.Event()
         self._stalls.add(token)
 
+    def throttle(self, rate: int, size: int, token: int) -> None:
+        """Send at most `rate` bytes in a second, `size` at a time, until `resume` with the same token.
+
+        Of several throttles the smallest numbers hold.
+        """
+        self._throttles[token] = (rate, size)
+        self._rethrottle()
+
     def resume(self, token: int) -> None:
-        """End one stall; unknown tokens are ignored."""
+        """End one stall or throttle; unknown tokens are ignored."""
         self._stalls.discard(token)
         if not self._stalls:
             self._resumed.set()
+        if self._throttles.pop(token, None) is not None:
+            self._rethrottle()
+
+    def _rethrottle(self) -> None:
+        """Have whoever waits for the time of a slice look at the throttles again."""
+        changed, self._unthrottled = self._unthrottled, trio.Event()
+        changed.set()
 
     def shut(self) -> bool:
         """Close our sending side (FIN); tell whether that was news."""
@@ -138,6 +181,8 @@ class Leg:
         self.writable = False
         self._stalls.clear()
         self._resumed.set()
+        self._throttles.clear()
+        self._unthrottled.set()
         if self.on_close is not None:
             self.on_close()
         trio.lowlevel.notify_closing(self._sock)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import trio
 
 from iscsiproxy.session.events import Change
+from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["Chunk", "Line", "Out", "Slot", "Step"]
@@ -34,14 +35,25 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Out:
-    """A PDU to write, from byte `start` up to `stop` (None: to its end). `of` is the event number it came with."""
+    """A PDU to write, from byte `start` up to `stop` (None: to its end).
+
+    `of` is the event number it came with; one that the proxy has made itself has none, but an `author`. How its numbers
+    are dealt with: see `Send` for `exact`, `extra` and `original`, `Author` for `fill`, `raw` and `patient`.
+    """
 
     pdu: Pdu
-    of: int
+    of: int | None
     changes: tuple[Change, ...] = ()
     rules: tuple[str, ...] = ()
     start: int = 0
     stop: int | None = None
+    exact: frozenset[str] = frozenset()
+    extra: bool = False
+    original: Pdu | None = None
+    author: int = 0
+    fill: frozenset[str] = frozenset()
+    raw: bool = False
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class Slot:
 
     n: int
     size: int
+    pdu: Pdu | None = None
     items: deque[Out | Step] = field(default_factory=deque)
     finished: bool = False
     detached: bool = False
@@ -67,10 +80,21 @@ class Line:
 
     `write` sends one item and handles a peer that is gone. Whoever changes the line calls `drain`; only one drain runs
     at a time. Beyond `limit` waiting bytes `put` and `room` block, which is what stops the reading.
+
+    `ready` tells whether a PDU may go now. One that may not is parked, with what follows of its task and every later
+    command: others pass it by, or the data that its turn depends on would stand behind it.
     """
 
-    def __init__(self, write: Callable[[Chunk | Out], Awaitable[None]], *, limit: int) -> None:
+    def __init__(
+        self,
+        write: Callable[[Chunk | Out], Awaitable[None]],
+        *,
+        limit: int,
+        ready: Callable[[Out], bool] | None = None,
+    ) -> None:
         self._write = write
+        self._ready = ready
+        self._parked: deque[Out] = deque()
         self._limit = limit
         self._queue: deque[Chunk | Out | Step | Slot] = deque()
         self._detached: list[Slot] = []
@@ -87,7 +111,12 @@ class Line:
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing is being written."""
-        return not (self._queue or self._draining or self._detached)
+        return not (self._queue or self._draining or self._detached or self._parked)
+
+    @property
+    def blocked(self) -> bool:
+        """Something waits that may not go yet."""
+        return bool(self._parked) or any(slot.items for slot in (*self._detached, *self._queue) if isinstance(slot, Slot))
 
     @property
     def holding(self) -> bool:
@@ -99,14 +128,14 @@ class Line:
 
         A chunk's memoryview is only used until then.
         """
-        if self.idle:
+        if self.idle and (isinstance(item, Chunk) or self._may(item)):
             self._draining = True
             try:
                 await self._write(item)
                 self._boundary = _ends_pdu(item)
             finally:
                 self._draining = False
-            if not (self._queue or self._detached):
+            if not (self._queue or self._detached or self._parked):
                 self._notify()
                 return
         else:
@@ -121,13 +150,21 @@ class Line:
         self._queue.append(item)
         self._waiting += _size(item)
 
+    def aside(self, out: Out) -> None:
+        """Add something that goes at the next boundary, past what waits; call `drain` afterwards."""
+        slot = Slot(0, 0, finished=True, detached=True)
+        slot.items.append(out)
+        if self.idle:
+            self._boundary = True
+        self._detached.append(slot)
+
     def step(self, act: Callable[[], None]) -> None:
         """Add something to do at the end of the line; call `drain` afterwards."""
         self._queue.append(Step(act))
 
-    def open(self, n: int, size: int) -> Slot:
+    def open(self, n: int, size: int, pdu: Pdu | None = None) -> Slot:
         """Open the slot of a PDU at the end of the line."""
-        slot = Slot(n, size)
+        slot = Slot(n, size, pdu)
         if self.idle:
             # A link writes past an idle line too, and a PDU begins where another one has ended.
             self._boundary = True
@@ -172,6 +209,7 @@ class Line:
         """Forget everything that waits."""
         self._queue.clear()
         self._detached.clear()
+        self._parked.clear()
         self._begun = None
         self._waiting = 0
         self._notify()
@@ -188,26 +226,52 @@ class Line:
                 return None
             self._begun = None
             self._boundary = True  # a PDU that was cut on purpose has no other end
-        if self._detached and self._boundary:
-            for slot in self._detached:
-                if slot.items:
-                    return self._take(slot)
-            for slot in [slot for slot in self._detached if slot.finished]:
-                self._detached.remove(slot)
-                self._waiting -= slot.size
+        if self._boundary:
+            if self._detached and (item := self._next_detached()) is not None:
+                return item
+            if self._parked and self._may(self._parked[0]):
+                self._waiting -= _size(self._parked[0])
+                return self._parked.popleft()
         while self._queue:
             head = self._queue[0]
             if not isinstance(head, Slot):
+                if isinstance(head, Out) and (not self._may(head) or self._follows(head)):
+                    self._parked.append(head)
+                    self._queue.popleft()
+                    continue
                 self._waiting -= _size(head)
                 self._queue.popleft()
                 return head
             if head.items:
+                if not self._may(head.items[0]):
+                    return None
                 return self._take(head)
             if not head.finished:
                 return None
             self._queue.popleft()
             self._waiting -= head.size
         return None
+
+    def _next_detached(self) -> Out | Step | None:
+        for slot in self._detached:
+            if slot.items and self._may(slot.items[0]):
+                return self._take(slot)
+        for slot in [slot for slot in self._detached if slot.finished and not slot.items]:
+            self._detached.remove(slot)
+            self._waiting -= slot.size
+        return None
+
+    def _may(self, item: Out | Step) -> bool:
+        return self._ready is None or isinstance(item, Step) or bool(item.start) or self._ready(item)
+
+    def _follows(self, out: Out) -> bool:
+        """Tell whether a PDU has to stay behind what is parked."""
+        if not self._parked or out.pdu.sender is End.TARGET:
+            return False
+        tag = out.pdu.get("ITT")
+        if any(parked.pdu.get("ITT") == tag for parked in self._parked):
+            return True
+        return "CmdSN" in out.pdu.fields and not out.pdu.get("I")
 
     def _take(self, slot: Slot) -> Out | Step:
         item = slot.items.popleft()

@@ -7,23 +7,25 @@ asked. Reading stops while too much waits to be written, so that backpressure go
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import trio
 
-from iscsiproxy.engine.commands import Close, Command, Detach, Finish, Report, Send, Stall
+from iscsiproxy.engine.commands import Author, Close, Command, Detach, Finish, Report, Send, Stall, Throttle
 from iscsiproxy.proxy.leg import Leg
 from iscsiproxy.proxy.line import Chunk, Line, Out
+from iscsiproxy.proxy.numbering import Numbering, NumbersError
 from iscsiproxy.proxy.relay import Closable, Relay
 from iscsiproxy.session.events import Change, Delivered, Received, Unframed
 from iscsiproxy.wire.framing import EVERYTHING, NEED_DATA, Framer, Header, NeedData, Run, Unframeable
-from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["Link", "PairSide"]
 
 #: Commands that take the PDU of their slot out of the relay's hand.
-_GOVERNING = (Send, Finish, Detach, Close, Stall)
+_GOVERNING = (Send, Author, Finish, Detach, Close, Stall, Throttle)
 #: What may carry a TargetAddress (RFC 7143 13.8).
 _WITH_ADDRESS = (Opcode.LOGIN_RESPONSE, Opcode.TEXT_RESPONSE)
 
@@ -33,8 +35,13 @@ class PairSide(Closable, Protocol):
 
     conn: int
 
+    numbering: Numbering
+
     def observed(self, leg: Leg, pdu: Pdu, n: int) -> None:
         """Take note that a PDU has passed on a leg."""
+
+    def window_moved(self) -> None:
+        """Take note that a target's window may have opened: what waits for that may go."""
 
     def readdress(self, leg: Leg, pdu: Pdu) -> tuple[Pdu, tuple[Change, ...]]:
         """Rewrite the target addresses in a PDU that goes to `leg`."""
@@ -57,7 +64,7 @@ class Link:
         self.destination = destination
         self.framer = Framer(interest=EVERYTHING, max_pdu=relay.settings.max_pdu)
         self.framer.strict = True
-        self.line = Line(self._write, limit=relay.settings.max_held)
+        self.line = Line(self._write, limit=relay.settings.max_held, ready=self._may_go)
         self._relay = relay
         self._pair = pair
         self._headers: list[Pdu] = []  # seen, but their bytes are still to be forwarded
@@ -186,6 +193,7 @@ class Link:
     def _observe_headers(self) -> None:
         """Take note that the PDUs of a run, of which only the headers were looked at, go to the destination now."""
         for header in self._headers:
+            self._pair.numbering.passed(self.destination.end, header)
             self._pair.observed(self.destination, header, 0)
         self._headers = []
 
@@ -218,12 +226,15 @@ class Link:
             if relay.engine is not None:
                 commands = tuple(relay.engine.received(event, self.destination.digests))
         pair.observed(self.source, pdu, n)
+        if self.source.end is End.TARGET and pair.numbering.live:
+            pair.numbering.heard(pdu)
+            pair.window_moved()
         if any(_in_hand(command, n) for command in commands):
-            relay.hold(pair, self.line, n, len(pdu))
+            relay.hold(pair, self.line, n, pdu)
             relay.carry_out(commands)
             await self.line.drain()
             await self.line.room()
-        elif any(isinstance(command, Send | Finish) for command in commands):
+        elif any(_goes_too(command, self.destination.end) for command in commands):
             # This PDU lets another one go. What stood out of the line goes behind it, or it would overtake nothing.
             self.line.add(Out(pdu, n))
             await self.line.drain()
@@ -274,6 +285,7 @@ class Link:
         """Write one item of the line."""
         if isinstance(item, Chunk):
             for header in item.headers:
+                self._pair.numbering.passed(self.destination.end, header)
                 self._pair.observed(self.destination, header, 0)
             await self._send(item.data)
         else:
@@ -289,6 +301,9 @@ class Link:
             if not self.destination.closed:
                 self._pair.destination_lost(self)
             return False
+
+    def _may_go(self, out: Out) -> bool:
+        return self._pair.numbering.ready(out, self.destination.end)
 
     async def _deliver(self, out: Out) -> None:
         relay, pair, leg = self._relay, self._pair, self.destination
@@ -306,8 +321,13 @@ class Link:
                 header_digest=None if header and pdu.header_digest else sealed.header_digest,
                 data_digest=None if data and pdu.data_digest else sealed.data_digest,
             )
+        try:
+            pdu = pair.numbering.written(replace(out, pdu=pdu), leg.end)
+        except NumbersError as error:
+            relay.unnumbered(pair.conn, out.rules[-1] if out.rules else "", out.of, str(error))
+            return
         if not out.start:
-            pair.observed(leg, pdu, out.of)
+            pair.observed(leg, pdu, out.of or 0)
         raw = pdu.raw
         sent = await self._send(raw if whole else raw[out.start : out.stop])
         if not sent or (relay.engine is None and not relay.records):
@@ -323,10 +343,16 @@ class Link:
             rules=out.rules,
             start=out.start,
             sent=-1 if out.stop is None else out.stop,
+            author=out.author,
         )
         relay.emit_pdu(event)
         if relay.engine is not None:
             relay.carry_out(relay.engine.delivered(event))
+
+
+def _goes_too(command: Command, to: End) -> bool:
+    """Tell whether a command sends something else the same way."""
+    return isinstance(command, Send | Finish) or (isinstance(command, Author) and command.to is to)
 
 
 def _in_hand(command: Command, n: int) -> bool:

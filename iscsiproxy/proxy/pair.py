@@ -14,6 +14,7 @@ import trio
 from iscsiproxy.proxy.leg import Leg
 from iscsiproxy.proxy.line import Line
 from iscsiproxy.proxy.link import Link
+from iscsiproxy.proxy.numbering import Numbering
 from iscsiproxy.proxy.portals import Portals, TextAddresses
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.session.events import Change, Closed, Connected, FullFeature, How, Violated
@@ -39,6 +40,7 @@ class Pair:
             End.INITIATOR: Link(relay, self, initiator, target),
             End.TARGET: Link(relay, self, target, initiator),
         }
+        self.numbering = Numbering(relay.numbers, conn, live=relay.engine is not None)
         self._addresses = TextAddresses(portals, initiator.local, target.peer)
         self._nursery: trio.Nursery | None = None
         self._in_full_feature: set[End] = set()
@@ -51,8 +53,7 @@ class Pair:
         """Relay until both peers have ended, one has reset, or a fault has closed both legs."""
         relay = self._relay
         relay.pairs[self.conn] = self
-        for tracker in relay.trackers.values():
-            tracker.open(self.conn, relay.now)
+        relay.open(self.conn)
         try:
             # Drains live in the outer nursery: as long as a link runs, one can be started.
             async with trio.open_nursery() as nursery:
@@ -237,10 +238,24 @@ class Pair:
         for leg in self._named(end):
             leg.stall(token)
 
+    def throttle(self, rate: int, size: int, token: int) -> None:
+        """Write slowly to both legs."""
+        for leg in self._legs.values():
+            leg.throttle(rate, size, token)
+
     def resume(self, token: int) -> None:
-        """End that stall, wherever it is."""
+        """End that stall or throttle, wherever it is."""
         for leg in self._legs.values():
             leg.resume(token)
+
+    def window_moved(self) -> None:
+        """Let go what waits for room in the target's window, on every connection of the session."""
+        for pair in self._relay.waiting():
+            pair.wake(pair.towards(End.TARGET))
+
+    def towards(self, end: End) -> Line:
+        """Give the line of what goes to an end."""
+        return self._links[end.other].line
 
     def wake(self, line: Line) -> None:
         """Drain a line in a task of its own."""

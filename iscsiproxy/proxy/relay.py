@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Protocol, assert_never
@@ -16,12 +16,40 @@ from typing import Protocol, assert_never
 import trio
 
 from iscsiproxy.engine import Engine
-from iscsiproxy.engine.commands import Close, Command, Detach, Finish, Report, Resume, Send, SetTimer, Stall
+from iscsiproxy.engine.commands import (
+    Author,
+    Close,
+    Command,
+    Detach,
+    Finish,
+    Refuse,
+    Report,
+    Resume,
+    Send,
+    SetTimer,
+    Stall,
+    Tell,
+    Throttle,
+)
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy.line import Line, Out, Slot, Step
+from iscsiproxy.proxy.numbering import Numbering, NumbersError
 from iscsiproxy.proxy.poller import Poller
-from iscsiproxy.session.events import Closed, Connected, Decided, Delivered, Event, Fired, FullFeature, Noted, Received
-from iscsiproxy.session.snapshot import Snapshot
+from iscsiproxy.session.events import (
+    Closed,
+    Connected,
+    Decided,
+    Delivered,
+    Event,
+    Fired,
+    FullFeature,
+    IoDone,
+    Noted,
+    Received,
+    Refused,
+)
+from iscsiproxy.session.numbers import Numbers
+from iscsiproxy.session.snapshot import Phase, Snapshot
 from iscsiproxy.session.tracker import Tracker
 from iscsiproxy.wire.framing import EVERYTHING, Interest
 from iscsiproxy.wire.opcodes import End, Opcode
@@ -64,11 +92,21 @@ class Closable(Protocol):
     def stall(self, end: str, token: int) -> None:
         """Stall one leg or both."""
 
+    def throttle(self, rate: int, size: int, token: int) -> None:
+        """Write slowly to both legs."""
+
     def resume(self, token: int) -> None:
-        """End a stall."""
+        """End a stall or a throttle."""
 
     def wake(self, line: Line) -> None:
         """See that a line of this pair is drained."""
+
+    def towards(self, end: End) -> Line:
+        """Give the line of what goes to an end."""
+
+    @property
+    def numbering(self) -> Numbering:
+        """The numbers of this pair."""
 
     def refresh(self) -> None:
         """Ask for the interest tables again."""
@@ -81,7 +119,14 @@ class Relay:
     """The shared part of a run. `start` is the trio time at which the run began."""
 
     def __init__(
-        self, *, scenarios: Sequence[Scenario], rng: Random, sinks: Sequence[Sink], settings: Settings, start: float
+        self,
+        *,
+        scenarios: Sequence[Scenario],
+        rng: Random,
+        sinks: Sequence[Sink],
+        settings: Settings,
+        start: float,
+        armed: bool = True,
     ) -> None:
         self.settings = settings
         self.poller = Poller()
@@ -90,16 +135,18 @@ class Relay:
         self._pdu_takers = tuple(sink.take for sink in sinks if sink.pdus)
         #: Whether every PDU is recorded: then digests are verified as well.
         self.records = bool(self._pdu_takers)
-        self.engine = Engine(scenarios, rng=rng, state=self._state) if scenarios else None
+        self.engine = Engine(scenarios, rng=rng, state=self._state, armed=armed) if scenarios else None
+        self.numbers = Numbers(self._session_of)
         self.pairs: dict[int, Closable] = {}
         #: Errors of this program; each cost one connection or one timer, and the run is no pass.
         self.crashes: list[Exception] = []
         self._start = start
         self._n = 0
+        self._open: set[int] = set()
         self._slots: dict[int, tuple[Closable, Line, Slot]] = {}
         self._timers: list[tuple[float, int]] = []
         self._timer_set = trio.Event()
-        self._stalls: set[int] = set()  # tokens of stalls whose turn in their line has not come yet
+        self._stalls: set[int] = set()  # tokens of stalls and throttles whose turn in their line has not come yet
         self._interest = {end: self._compile(end) for end in End}
 
     def __repr__(self) -> str:
@@ -129,15 +176,48 @@ class Relay:
         for take in self._pdu_takers:
             take(event)
 
-    def happened(self, event: Connected | FullFeature | Closed) -> None:
-        """Hand a link event to the sinks, and to the engine."""
+    def happened(self, event: Connected | FullFeature | Closed | IoDone) -> None:
+        """Hand an event of a link, or what the application saw, to the sinks, and to the engine."""
         self.emit(event)
         if self.engine is not None:
             self.carry_out(self.engine.happened(event))
 
-    def hold(self, pair: Closable, line: Line, n: int, size: int) -> None:
+    def open(self, conn: int) -> None:
+        """Begin to keep the state of a connection, unless that was begun when it came."""
+        if conn not in self._open:
+            self._open.add(conn)
+            for tracker in self.trackers.values():
+                tracker.open(conn, self.now)
+
+    def refuses(self, conn: int, *, initiator: str, listen: str) -> bool:
+        """Ask whether a connection that has come is to be refused; then it has been told of, but for its end."""
+        self.open(conn)
+        if self.engine is None:
+            return False
+        n = self._n + 1  # used only if there is something to tell
+        commands = self.engine.accepting(conn, n, self.now)
+        refused = any(isinstance(command, Refuse) for command in commands)
+        if refused:
+            self.emit(Refused(n=self.next_n(), at=self.now, conn=conn, initiator=initiator, listen=listen))
+        self.carry_out(commands)
+        return refused
+
+    def release(self, n: int) -> None:
+        """Let the PDU with event number `n` go, by hand, if it is held until it is released."""
+        if self.engine is not None:
+            self.carry_out(self.engine.release(n, self.now))
+
+    def hold(self, pair: Closable, line: Line, n: int, pdu: Pdu) -> None:
         """Open the slot of a PDU that commands are about to speak of."""
-        self._slots[n] = (pair, line, line.open(n, size))
+        self._slots[n] = (pair, line, line.open(n, len(pdu), pdu))
+
+    def waiting(self) -> list[Closable]:
+        """Give the pairs where something waits for room in a target's window."""
+        return [pair for pair in self.pairs.values() if pair.towards(End.TARGET).blocked]
+
+    def unnumbered(self, conn: int, rule: str, of: int | None, why: str) -> None:
+        """Take note that the numbers of an act could not be kept; the run is inconclusive."""
+        self.emit(Decided(n=self.next_n(), at=self.now, conn=conn, rule=rule, what="failed", of=of, text=why))
 
     def carry_out(self, commands: Iterable[Command]) -> None:
         """Do what the engine asks, in its order. Nothing here waits: what takes time stands in a line."""
@@ -163,10 +243,19 @@ class Relay:
                             command.rules,
                             command.start,
                             command.stop,
+                            command.exact,
+                            command.extra,
+                            command.original,
+                            command.ticket,
                         )
                     )
+            case Author():
+                self._author(command, held)
             case Finish():
                 if held is not None:
+                    if command.unsent and held[2].pdu is not None:
+                        # In its turn, for what stands before it may have the numbers that it leaves behind.
+                        held[2].items.append(Step(partial(self._unsent, held[0], held[2].pdu, command)))
                     held[2].finished = True
                     del self._slots[command.slot]
             case Detach():
@@ -179,6 +268,12 @@ class Relay:
                 if (pair := self.pairs.get(command.conn)) is not None:
                     self._stalls.add(command.token)
                     self._in_turn(held, partial(self._stall, pair, command.end, command.token))
+            case Throttle():
+                if (pair := self.pairs.get(command.conn)) is not None:
+                    self._stalls.add(command.token)
+                    self._in_turn(held, partial(self._throttle, pair, command))
+            case Refuse():
+                pass  # `refuses` has asked for it
             case Resume():
                 self._stalls.discard(command.token)
                 for pair in list(self.pairs.values()):
@@ -188,14 +283,50 @@ class Relay:
                 self._timer_set.set()
             case Report():
                 self.emit(self._reported(command))
+            case Tell():
+                self.emit(replace(command.event, n=self.next_n(), at=self.now))
             case _:
                 assert_never(command)
+
+    def _author(self, author: Author, held: tuple[Closable, Line, Slot] | None) -> None:
+        pair = self.pairs.get(author.conn)
+        logged_out = self.trackers[End.TARGET].phase(author.conn) is Phase.LOGOUT
+        if pair is None or (author.to is End.TARGET and logged_out and not author.raw):
+            if self.engine is not None:
+                self.carry_out(self.engine.authored_in_vain(author.ticket, self.now))
+            return
+        out = Out(
+            author.pdu,
+            None,
+            rules=author.rules,
+            author=author.ticket,
+            fill=author.fill,
+            raw=author.raw,
+            patient=author.patient,
+        )
+        if held is not None:
+            held[2].items.append(out)
+            return
+        line = pair.towards(author.to)
+        line.aside(out)
+        pair.wake(line)
+
+    def _unsent(self, pair: Closable, pdu: Pdu, finish: Finish) -> None:
+        try:
+            pair.numbering.unsent(pdu, hidden=finish.unsent == "hidden")
+        except NumbersError as error:
+            self.unnumbered(0, finish.rule, finish.slot, str(error))
 
     def _stall(self, pair: Closable, end: str, token: int) -> None:
         # What was written first may have taken longer than the stall was to last.
         if token in self._stalls:
             self._stalls.remove(token)
             pair.stall(end, token)
+
+    def _throttle(self, pair: Closable, command: Throttle) -> None:
+        if command.token in self._stalls:
+            self._stalls.remove(command.token)
+            pair.throttle(command.rate, command.slice, command.token)
 
     @staticmethod
     def _in_turn(held: tuple[Closable, Line, Slot] | None, act: Callable[[], None]) -> None:
@@ -237,6 +368,8 @@ class Relay:
         """Drop the slots and the state of a pair that has ended."""
         pair = self.pairs.pop(conn, None)
         self._slots = {n: held for n, held in self._slots.items() if held[0] is not pair}
+        self.numbers.close(conn)
+        self._open.discard(conn)
         for tracker in self.trackers.values():
             tracker.close(conn, self.now)
 
@@ -255,6 +388,27 @@ class Relay:
                     except Exception as error:  # noqa: BLE001 - reported, and the run is no pass
                         # A timer belongs to no connection that could answer for it; the others must go on.
                         self.crashed(error, 0)
+
+    def tell(self, make: Callable[[int, float], Event]) -> None:
+        """Put an event of somebody who drives or judges the run into the journal; `make` is given its `n` and `at`."""
+        event = make(self.next_n(), self.now)
+        if isinstance(event, IoDone):
+            self.happened(event)
+        else:
+            self.emit(event)
+
+    def ping(self, conn: int, end: End, text: str, *, scenario: str = "") -> int:
+        """Begin a barrier: `end` is to show that it has read what it was sent; give the number in its Pinged events.
+
+        `conn` 0 stands for any connection; `scenario` is whose `timing` counts. Without rules there are no barriers: 0.
+        """
+        if self.engine is None:
+            return 0
+        # No timer has the token 0: so the engine learns the time, and then says what is to be done.
+        self.carry_out(self.engine.timer(0, self.now))
+        barrier = self.engine.ping(conn, end, text, scenario=scenario)
+        self.carry_out(self.engine.timer(0, self.now))
+        return barrier
 
     def begin(self) -> None:
         """Bring the rules into force."""
@@ -275,6 +429,9 @@ class Relay:
 
     def _state(self, conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
         return self.trackers[leg].snapshot(conn, pdu, at=self.now)
+
+    def _session_of(self, conn: int) -> int:
+        return self.trackers[End.INITIATOR].session(conn)
 
     def _compile(self, sender: End) -> tuple[Interest, ...]:
         if self.records:

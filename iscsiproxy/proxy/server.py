@@ -22,7 +22,7 @@ from iscsiproxy.proxy.leg import Leg
 from iscsiproxy.proxy.pair import Pair
 from iscsiproxy.proxy.portals import Portals
 from iscsiproxy.proxy.relay import Relay, Settings, Sink
-from iscsiproxy.session.events import ConnectFailed
+from iscsiproxy.session.events import Closed, ConnectFailed
 from iscsiproxy.wire.opcodes import End
 
 __all__ = ["Proxy", "Route"]
@@ -45,7 +45,7 @@ class Route:
 
 
 class Proxy:
-    """A proxy for some routes. `run` may be called once."""
+    """A proxy for some routes. `run` may be called once; without `armed` the rules wait for `arm`."""
 
     def __init__(
         self,
@@ -55,12 +55,14 @@ class Proxy:
         rng: Random,
         sinks: Sequence[Sink] = (),
         settings: Settings | None = None,
+        armed: bool = True,
     ) -> None:
         self._asked = tuple(routes)
         self._scenarios = tuple(scenarios)
         self._rng = rng
         self._sinks = tuple(sinks)
         self._settings = settings or Settings()
+        self._armed = armed
         self._routes: dict[Address, Address] = {}
         self._portals = Portals(self._routes, self._open_listener)
         self._opened = 0
@@ -82,6 +84,7 @@ class Proxy:
             sinks=self._sinks,
             settings=self._settings,
             start=trio.current_time(),
+            armed=self._armed,
         )
         self.relay = relay
         listeners = await self._bind()
@@ -92,13 +95,21 @@ class Proxy:
                 nursery.start_soon(relay.poller.run)
                 for listener, target in listeners:
                     nursery.start_soon(self._serve, listener, target)
-                relay.begin()
+                if self._armed:
+                    relay.begin()
                 task_status.started(tuple(Route(listen, target) for listen, target in self._routes.items()))
         finally:
             self._nursery = None
             relay.poller.close()
             for listener, _ in listeners:
                 listener.close()
+
+    def arm(self) -> None:
+        """Bring the rules into force, where they were not to be from the start."""
+        if self.relay is not None and not self._armed:
+            self._armed = True
+            self.relay.begin()
+            self.relay.refresh()
 
     async def shutdown(self) -> None:
         """Clear every fault, let what was held go out, and make `run` return."""
@@ -167,6 +178,12 @@ class Proxy:
             sock.close()
             return
         try:
+            if relay.refuses(conn, initiator=str(initiator.peer), listen=str(initiator.local)):
+                initiator.reset()
+                relay.happened(
+                    Closed(n=relay.next_n(), at=relay.now, conn=conn, leg=End.INITIATOR, how="rst", by="fault")
+                )
+                return
             try:
                 with trio.fail_after(self._settings.connect_timeout):
                     stream = await trio.open_tcp_stream(target.host, target.port)
@@ -192,6 +209,7 @@ class Proxy:
             initiator.reset()
         finally:
             initiator.close()
+            relay.forget(conn)
 
 
 def _target_leg(sock: socket.socket) -> Leg:

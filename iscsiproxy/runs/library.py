@@ -15,7 +15,7 @@ from iscsiproxy.errors import FileError, UsageError
 from iscsiproxy.language import lint, load_all
 from iscsiproxy.language.spec import Scenario
 
-__all__ = ["arm", "check", "find", "shipped", "shipped_folder"]
+__all__ = ["arm", "check", "every", "find", "shipped", "shipped_folder"]
 
 
 def shipped_folder() -> Path:
@@ -54,7 +54,22 @@ def arm(names: Iterable[str], settings: Mapping[str, str]) -> tuple[Scenario, ..
     Each setting goes to the scenarios that know it. Raises UsageError for one that no scenario knows, for a matrix that
     the settings do not narrow to one combination, and for a scenario named twice; FileError for a file that is wrong.
     """
-    scenarios: dict[str, Scenario] = {}
+    scenarios = every(names, settings)
+    for scenario in scenarios:
+        same = [one for one in scenarios if one.name == scenario.name]
+        if len({tuple(one.axes.items()) for one in same}) > 1:
+            wanted = " ".join(f"-p {axis}={value}" for axis, value in scenario.axes.items())
+            raise UsageError(f"{scenario.name} has a matrix of {len(same)} runs: choose one, as in {wanted}")
+    return scenarios
+
+
+def every(names: Iterable[str], settings: Mapping[str, str]) -> tuple[Scenario, ...]:
+    """Read the scenarios, one for each combination of a matrix that agrees with the settings.
+
+    Each setting goes to the scenarios that know it. Raises UsageError for one that no scenario knows, and for a
+    scenario named twice; FileError for a file that is wrong.
+    """
+    found: dict[str, tuple[Scenario, ...]] = {}
     known: set[str] = set()
     for name in names:
         path = find(name)
@@ -69,18 +84,15 @@ def arm(names: Iterable[str], settings: Mapping[str, str]) -> tuple[Scenario, ..
             params={key: value for key, value in settings.items() if key in params},
             axes={key: value for key, value in settings.items() if key in axes},
         )
-        if len(chosen) > 1:
-            wanted = " ".join(f"-p {axis}={value}" for axis, value in chosen[0].axes.items())
-            raise UsageError(f"{path.stem} has a matrix of {len(chosen)} runs: choose one, as in {wanted}")
-        if chosen[0].name in scenarios:
+        if chosen[0].name in found:
             raise UsageError(f"{chosen[0].name} is given twice")
-        scenarios[chosen[0].name] = chosen[0]
+        found[chosen[0].name] = chosen
     for key in settings:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
             raise UsageError(f"no scenario has a parameter {key!r} ({hint})")
-    return tuple(scenarios.values())
+    return tuple(scenario for chosen in found.values() for scenario in chosen)
 
 
 def check(path: Path, *, built: bool = True) -> tuple[FileError, ...]:

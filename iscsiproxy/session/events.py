@@ -14,6 +14,7 @@ from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = [
+    "Bound",
     "Change",
     "Closed",
     "ConnectFailed",
@@ -24,8 +25,12 @@ __all__ = [
     "Fired",
     "FullFeature",
     "How",
+    "IoDone",
     "Noted",
+    "Pinged",
     "Received",
+    "Refused",
+    "Staged",
     "Unframed",
     "Violated",
 ]
@@ -75,6 +80,17 @@ class ConnectFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(Event):
+    """An initiator came and a rule refused it: its leg is reset at once, and the target never hears of it.
+
+    For `connect` in a pattern this is as good as a Connected; a Closed of the initiator leg, by a fault, follows.
+    """
+
+    initiator: str
+    listen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Received(Event):
     """A PDU came in on `leg`.
 
@@ -105,6 +121,7 @@ class Delivered(Event):
     rules: tuple[str, ...] = ()
     start: int = 0
     sent: int = -1
+    author: int = 0  #: the ticket of a PDU that the proxy made itself; 0 for one that passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +168,9 @@ class Decided(Event):
     """The engine decided something that is no act: a match, a draw, a shadowed fate, an act that could not be done."""
 
     rule: str
-    what: Literal["matched", "chance", "shadowed", "failed", "held", "released", "expired", "ended"]
+    what: Literal[
+        "matched", "chance", "shadowed", "failed", "held", "released", "expired", "ended", "swallowed", "skipped"
+    ]
     of: int | None
     text: str
 
@@ -176,3 +195,48 @@ class Closed(Event):
     leg: End
     how: How
     by: Literal["peer", "proxy", "fault"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound(Event):
+    """A name was bound to what was seen: the event numbered `of`, a PDU received or delivered, or an event.
+
+    `made` tells of what an act made (then `of` was delivered), `each` of one more in a collection.
+    """
+
+    rule: str  #: `scenario/rule`, or `scenario/` for an actor's step
+    name: str
+    of: int
+    made: bool = False
+    each: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinged(Event):
+    """A barrier came one step further: `barrier` numbers the barriers of a run, `end` is who has to answer.
+
+    `sent`: the ping has gone, or there could be none and the next genuine answer stands for it; `answered`: `of` is the
+    answer; `passed`: the quiet time is over too; `closed`: the connection ended instead; `hung`: neither came in time.
+    """
+
+    barrier: int
+    end: End
+    what: Literal["sent", "answered", "passed", "closed", "hung"]
+    of: int | None = None
+    text: str = ""  #: what it is for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IoDone(Event):
+    """What the application saw of one piece of I/O, as the driver of the initiator tells it."""
+
+    what: Literal["good", "error", "mismatch"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged(Event):
+    """A run of a scenario entered a stage: `steady`, `fault`, `aftermath` or `cleared`; `conn` is 0."""
+
+    stage: Literal["steady", "fault", "aftermath", "cleared"]
+    text: str = ""

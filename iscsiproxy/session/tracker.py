@@ -156,6 +156,11 @@ class Tracker:
         connection = self._connections.get(conn)
         return Phase.CLOSED if connection is None else connection.machine.phase
 
+    def session(self, conn: int) -> int:
+        """Give the number of a connection's session, as in a snapshot; 0 if it has none."""
+        connection = self._connections.get(conn)
+        return 0 if connection is None or connection.session is None else connection.session.number
+
     def digests(self, conn: int) -> tuple[bool, bool]:
         """Tell whether PDUs now have a header digest, and a data digest (RFC 7143 13.1)."""
         connection = self._connections.get(conn)

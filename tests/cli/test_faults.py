@@ -41,3 +41,23 @@ def test_lint_says_everything_that_is_wrong_and_where(tmp_path: Path) -> None:
     shown = program("run", "--listen", ":0", "--target", ":1", "--faults", str(file))
     assert shown.returncode == 2
     assert all(f"{file}:{place}: " in shown.stderr for place in places)
+
+
+def test_lint_finds_rules_that_can_never_fire(tmp_path: Path) -> None:
+    file = tmp_path / "dead.yaml"
+    file.write_text("scenario: dead\nrules:\n  - {when: Data-Out where DataSN == 2 and DataSN == 3, do: drop}\n")
+    done = program("faults", "lint", str(file))
+    assert done.returncode == 2
+    assert done.stdout.startswith(f"{file}:3:")
+    assert "this rule can never fire: `DataSN == 2` and `DataSN == 3` are never both true" in done.stdout
+    facts = json.loads(program("faults", "lint", "--json", str(file)).stdout)
+    assert (facts["severity"], facts["line"]) == ("error", 3)
+
+
+def test_a_warning_is_no_error(tmp_path: Path) -> None:
+    file = tmp_path / "idle.yaml"
+    file.write_text("scenario: idle\nrules:\n  - {when: Data-Out nth 1 as lost, do: drop}\n")
+    done = program("faults", "lint", str(file))
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == f"{file}:3:12: warning: `lost` is bound here and used nowhere"
+    assert done.stdout.splitlines()[1] == "1 file: no errors, 1 warning"

@@ -6,7 +6,18 @@ from io import StringIO
 import pytest
 
 from iscsiproxy.cli.screen import Screen
-from iscsiproxy.session.events import Change, Closed, ConnectFailed, Decided, Delivered, Event, Fired, Noted, Received
+from iscsiproxy.session.events import (
+    Change,
+    Closed,
+    ConnectFailed,
+    Decided,
+    Delivered,
+    Event,
+    Fired,
+    Noted,
+    Received,
+    Refused,
+)
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
@@ -67,3 +78,11 @@ def test_a_reader_that_has_gone_stops_the_printing_and_nothing_else() -> None:
         for event in _EVENTS:
             screen(event)
         screen.warn("too late")
+
+
+def test_a_refused_connection_is_shown_with_more() -> None:
+    event = Refused(n=1, at=0.0, conn=3, initiator="127.0.0.1:40001", listen="127.0.0.1:3261")
+    for verbosity, count in ((0, 0), (1, 1)):
+        out = StringIO()
+        Screen(out, as_json=False, verbosity=verbosity)(event)
+        assert out.getvalue().count("127.0.0.1:40001 -> 127.0.0.1:3261 was refused") == count

@@ -9,15 +9,32 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import assert_never
 
 from iscsiproxy.engine import SPECS, Engine
-from iscsiproxy.engine.commands import Close, Command, Detach, Finish, Report, Resume, Send, SetTimer, Stall
+from iscsiproxy.engine.commands import (
+    Author,
+    Close,
+    Command,
+    Detach,
+    Finish,
+    Refuse,
+    Report,
+    Resume,
+    Send,
+    SetTimer,
+    Stall,
+    Tell,
+    Throttle,
+)
 from iscsiproxy.language import load
-from iscsiproxy.session.events import Change, Closed, Connected, Delivered, FullFeature, How, Received
+from iscsiproxy.proxy.line import Out
+from iscsiproxy.proxy.numbering import Numbering
+from iscsiproxy.session.events import Change, Closed, Connected, Delivered, Event, FullFeature, How, Received
+from iscsiproxy.session.numbers import Numbers
 from iscsiproxy.session.snapshot import Snapshot
 from iscsiproxy.session.tracker import DigestsOn, FullFeatureReached, Tracker
 from iscsiproxy.wire.fields import NO_TAG
@@ -48,7 +65,7 @@ _NUMBERS = {"ExpCmdSN": 10, "MaxCmdSN": 40}
 _READ_10 = bytes.fromhex("28000000000000000800")
 _WRITE_10 = bytes.fromhex("2a000000000000000800")
 #: What takes the PDU of its slot out of the relay's hand.
-_GOVERNING = (Send, Finish, Detach, Close, Stall)
+_GOVERNING = (Send, Author, Finish, Detach, Close, Stall, Throttle)
 
 
 def write(itt: int, cmd_sn: int, data: bytes = b"", **values: int | bytes) -> Pdu:
@@ -157,11 +174,12 @@ class Sent:
     conn: int
     leg: End
     pdu: Pdu
-    of: int
+    of: int | None
     changes: tuple[Change, ...] = ()
     rules: tuple[str, ...] = ()
     start: int = 0
     stop: int | None = None
+    out: Out | None = None  #: how it is to be numbered
 
     @property
     def data(self) -> bytes:
@@ -172,6 +190,7 @@ class Sent:
 @dataclass
 class _Slot:
     n: int
+    pdu: Pdu | None = None
     items: deque[Sent | Callable[[], None]] = field(default_factory=deque)
     finished: bool = False
     detached: bool = False
@@ -183,6 +202,7 @@ class _Line:
 
     conn: int
     leg: End  #: the destination
+    numbering: Numbering
     queue: deque[_Slot | Sent] = field(default_factory=deque)
     detached: list[_Slot] = field(default_factory=list)
     waiting_input: deque[Pdu] = field(default_factory=deque)
@@ -192,9 +212,9 @@ class _Line:
     def next(self) -> Sent | Callable[[], None] | None:
         if not self.mid_pdu:
             for slot in list(self.detached):
-                if slot.items:
+                if slot.items and self._may(slot.items[0]):
                     return slot.items.popleft()
-                if slot.finished:
+                if slot.finished and not slot.items:
                     self.detached.remove(slot)
         while self.queue:
             head = self.queue[0]
@@ -202,32 +222,48 @@ class _Line:
                 self.queue.popleft()
                 return head
             if head.items:
-                return head.items.popleft()
+                return head.items.popleft() if self._may(head.items[0]) else None
             if not head.finished:
                 return None
             self.queue.popleft()
         return None
+
+    def _may(self, item: Sent | Callable[[], None]) -> bool:
+        return not isinstance(item, Sent) or item.out is None or self.numbering.ready(item.out, self.leg)
 
 
 class Dialogue:
     """One run: connections through the proxy, with the rules of one scenario."""
 
     def __init__(
-        self, text: str, *, seed: int = 1, connect: bool = True, params: Mapping[str, str] | None = None
+        self,
+        text: str,
+        *,
+        seed: int = 1,
+        connect: bool = True,
+        params: Mapping[str, str] | None = None,
+        axes: Mapping[str, str] | None = None,
     ) -> None:
         if "scenario:" not in text:
             text = f"scenario: x\nvictim: target\n{text}"
         name = text.partition("scenario:")[2].split()[0]
-        self.scenario = load(text, file=f"{name}.yaml", acts=SPECS, params=params)
+        self.scenario = load(text, file=f"{name}.yaml", acts=SPECS, params=params, axes=axes)
         self.engine = Engine([self.scenario], rng=Random(seed), state=self.state)
         self.trackers = {end: Tracker(end) for end in End}
+        self.numbers = Numbers(self.trackers[End.INITIATOR].session)
         self.now = 0.0
         self.n = 0
         self.commands: list[Command] = []
         self.reports: list[Report] = []
+        #: What came in, what went out, and what was closed, in order.
+        self.events: list[Received | Delivered | Closed] = []
+        #: What the engine told the journal of itself.
+        self.tells: list[Event] = []
         #: What reached the wire, in order: PDUs, and closes as text such as `rst both`.
         self.wire: list[Sent | str] = []
         self.digests: dict[tuple[int, End], tuple[bool, bool]] = {}
+        #: The throttles now, by token: connection, rate, slice.
+        self.throttles: dict[int, tuple[int, int, int]] = {}
         self._lines: dict[tuple[int, End], _Line] = {}
         self._slots: dict[int, tuple[_Line, _Slot]] = {}
         self._timers: list[tuple[float, int]] = []
@@ -246,10 +282,19 @@ class Dialogue:
         self, conn: int = 1, *, login: bool = True, keys: Mapping[str, str] | None = None, **values: int
     ) -> None:
         """Open a connection and log in."""
+        numbering = Numbering(self.numbers, conn, live=True)
         for leg in End:
             self.trackers[leg].open(conn, self.now)
             self.digests[conn, leg] = (False, False)
-            self._lines[conn, leg] = _Line(conn, leg)
+            self._lines[conn, leg] = _Line(conn, leg, numbering)
+        asked = self.engine.accepting(conn, self.n + 1, self.now)
+        refused = any(isinstance(command, Refuse) for command in asked)
+        self.n += refused
+        self._carry_out(asked)
+        if refused:
+            self.wire.append(f"refused {conn}")
+            self.closed(End.INITIATOR, "rst", conn=conn, by="fault")
+            return
         here = "127.0.0.1:3260"
         event = Connected(n=self.next_n(), at=self.now, conn=conn, initiator=here, listen=here, local=here, target=here)
         self._carry_out(self.engine.happened(event))
@@ -290,6 +335,7 @@ class Dialogue:
         """Tell that a leg has ended."""
         assert by in ("peer", "proxy", "fault")
         event = Closed(n=self.next_n(), at=self.now, conn=conn, leg=leg, how=how, by=by)  # type: ignore[arg-type]
+        self.events.append(event)
         self._carry_out(self.engine.happened(event))
 
     def end(self) -> None:
@@ -325,18 +371,27 @@ class Dialogue:
     def _arrived(self, line: _Line, pdu: Pdu, partial: bool) -> None:
         n, source = self.next_n(), line.leg.other
         event = Received(n=n, at=self.now, conn=line.conn, leg=source, pdu=pdu, partial=partial)
+        self.events.append(event)
         commands = self.engine.received(event, self.digests[line.conn, line.leg])
         self._observed(line.conn, source, pdu)
+        if source is End.TARGET:
+            line.numbering.heard(pdu)
         if any(_in_hand(command, n) for command in commands):
             assert not partial
-            slot = _Slot(n)
+            slot = _Slot(n, pdu)
             line.queue.append(slot)
             self._slots[n] = (line, slot)
+            self._carry_out(commands)
+        elif any(isinstance(one, Author) and one.to is line.leg for one in commands):
+            line.queue.append(Sent(line.conn, line.leg, pdu, n))
+            self._drain(line)
             self._carry_out(commands)
         else:
             self._carry_out(commands)
             line.queue.append(Sent(line.conn, line.leg, pdu, n))
         self._drain(line)
+        if source is End.TARGET:
+            self._drain(self._lines[line.conn, End.TARGET])  # there may be room in its window now
 
     def _observed(self, conn: int, leg: End, pdu: Pdu) -> None:
         for fact in self.trackers[leg].observe(conn, pdu, self.now):
@@ -357,12 +412,27 @@ class Dialogue:
                             *(held[0].conn, held[0].leg, command.pdu, command.slot, command.changes, command.rules),
                             command.start,
                             command.stop,
+                            Out(
+                                command.pdu,
+                                command.slot,
+                                start=command.start,
+                                stop=command.stop,
+                                exact=command.exact,
+                                extra=command.extra,
+                                original=command.original,
+                                author=command.ticket,
+                            ),
                         )
                         held[1].items.append(one)
                         lines.append(held[0])
+                case Author():
+                    lines.append(self._author(command))
                 case Finish():
                     held = self._slots.pop(command.slot, None)
                     if held is not None:
+                        if command.unsent and held[1].pdu is not None:
+                            hidden = command.unsent == "hidden"
+                            held[1].items.append(partial(held[0].numbering.unsent, held[1].pdu, hidden=hidden))
                         held[1].finished = True
                         lines.append(held[0])
                 case Detach():
@@ -378,16 +448,44 @@ class Dialogue:
                 case Stall():
                     act = partial(self._stall, command.conn, command.end, command.token)
                     lines += self._in_turn(command.slot, act)
+                case Throttle():
+                    self._carry_throttle(command)
+                case Refuse():
+                    pass  # `connect` has asked for it
                 case Resume():
+                    self.throttles = {token: one for token, one in self.throttles.items() if token != command.token}
                     lines += self._resume(command.token)
                 case SetTimer():
                     heapq.heappush(self._timers, (command.at, command.token))
                 case Report():
                     self.reports.append(command)
+                case Tell():
+                    self.tells.append(command.event)
                 case _:
                     assert_never(command)
         for line in lines:
             self._drain(line)
+
+    def _author(self, command: Author) -> _Line:
+        """Put a PDU of the proxy's own into its slot, or out of the line."""
+        line = self._lines[command.conn, command.to]
+        out = Out(
+            command.pdu,
+            None,
+            author=command.ticket,
+            fill=command.fill,
+            raw=command.raw,
+            patient=command.patient,
+        )
+        one = Sent(command.conn, command.to, command.pdu, None, rules=command.rules, out=out)
+        held = self._slots.get(command.slot) if command.slot is not None else None
+        if held is not None:
+            held[1].items.append(one)
+        else:
+            slot = _Slot(0, finished=True, detached=True)
+            slot.items.append(one)
+            line.detached.append(slot)
+        return line
 
     def _in_turn(self, slot: int | None, act: Callable[[], None]) -> list[_Line]:
         if slot is None:
@@ -402,6 +500,12 @@ class Dialogue:
         for leg in End:
             if end in ("both", leg.value):
                 self.closed(leg, "rst" if how == "rst" else "fin", conn=conn, by="fault")
+
+    def _carry_throttle(self, command: Throttle) -> None:
+        def act() -> None:
+            self.throttles[command.token] = (command.conn, command.rate, command.slice)
+
+        self._in_turn(command.slot, act)
 
     def _stall(self, conn: int, end: str, token: int) -> None:
         for leg in End:
@@ -433,7 +537,9 @@ class Dialogue:
         pdu = one.pdu
         if bool(pdu.header_digest) != header or (bool(pdu.data) and bool(pdu.data_digest) != data):
             pdu = pdu.sealed(header=header, data=data)
-        one = Sent(one.conn, one.leg, pdu, one.of, one.changes, one.rules, one.start, one.stop)
+        out = one.out if one.out is not None else Out(pdu, one.of)
+        pdu = line.numbering.written(replace(out, pdu=pdu), line.leg)
+        one = Sent(one.conn, one.leg, pdu, one.of, one.changes, one.rules, one.start, one.stop, out)
         if not one.start:
             self._observed(line.conn, line.leg, pdu)
         self.wire.append(one)
@@ -449,5 +555,7 @@ class Dialogue:
             rules=one.rules,
             start=one.start,
             sent=-1 if one.stop is None else one.stop,
+            author=out.author,
         )
+        self.events.append(event)
         self._carry_out(self.engine.delivered(event))

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from iscsiproxy.engine.match import captures_in
 from iscsiproxy.language.spec import Pattern
+from iscsiproxy.session.events import IoDone
+from iscsiproxy.wire.framing import Interest
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.engine.dialogue import NO_TAG, Dialogue, data_in, nop_in, nop_out, r2t, scsi_response, write
@@ -126,3 +130,62 @@ rules:
     assert isinstance(pattern, Pattern)
     assert pattern.where is not None
     assert set(captures_in(pattern.where)) == {"a", "b"}
+
+
+def escalations(victim: str, pattern: str = "escalation") -> Dialogue:
+    return Dialogue(f"scenario: x\nvictim: {victim}\nrules:\n  - when: {pattern}\n    do: {{note: it}}\n")
+
+
+def asynchronous(event: int) -> Pdu:
+    return Pdu.build(Opcode.ASYNC).with_fields({"F": 1, "AsyncEvent": event, "StatSN": 101, "ExpCmdSN": 10})
+
+
+@pytest.mark.parametrize(("victim", "seen"), [("target", (1, 0)), ("initiator", (0, 1)), ("both", (1, 1))])
+def test_a_close_by_the_victim_is_an_escalation(victim: str, seen: tuple[int, int]) -> None:
+    for leg, count in zip((End.TARGET, End.INITIATOR), seen, strict=True):
+        talk = escalations(victim)
+        talk.closed(leg)
+        assert len(talk.told("noted")) == count
+        talk.closed(leg.other, by="proxy")
+        assert len(talk.told("noted")) == count, "what the proxy passes on is none"
+
+
+@pytest.mark.parametrize(("event", "count"), [(0, 0), (1, 1), (2, 1), (3, 1), (4, 0), (255, 0)])
+def test_an_async_that_asks_for_the_end_is_an_escalation(event: int, count: int) -> None:
+    talk = escalations("target")
+    assert len(talk.say(asynchronous(event))) == 1
+    assert len(talk.told("noted")) == count
+    other = escalations("initiator")
+    other.say(asynchronous(event))
+    assert other.told("noted") == []
+
+
+def test_an_escalation_leaves_nothing_in_hand() -> None:
+    talk = Dialogue("rules: [{when: escalation, do: [{delay: 5s}, {note: it}]}]")
+    assert len(talk.say(asynchronous(2))) == 1
+    talk.tick(5)
+    assert talk.told("noted") == ["#1: it"]
+
+
+def test_what_has_a_plainer_name_in_the_pattern_is_met_once() -> None:
+    talk = escalations("target", "close or Async or escalation")
+    talk.say(asynchronous(2))
+    talk.closed(End.TARGET)
+    assert len(talk.told("noted")) == 2
+
+
+def test_an_escalation_that_is_waited_for_is_looked_for() -> None:
+    talk = Dialogue("rules: [{when: SCSI-Command, do: {delay: {until: escalation, at_most: 50s}}}]")
+    assert talk.say(write(2, 10)) == []
+    assert Interest.WHOLE is talk.engine.interest(End.TARGET)[Opcode.ASYNC]
+    assert [pdu.opcode for pdu in talk.say(asynchronous(3))] == [Opcode.SCSI_COMMAND, Opcode.ASYNC]
+
+
+@pytest.mark.parametrize("what", ["good", "error", "mismatch"])
+def test_what_the_application_saw_is_an_event(what: Literal["good", "error", "mismatch"]) -> None:
+    talk = Dialogue("rules: [{when: io-error nth 1, do: {close: rst}}, {when: io-mismatch or io-good, do: {note: it}}]")
+    talk.connect(2, ISID=0x800000000002)
+    event = IoDone(n=talk.next_n(), at=0.0, conn=0, what=what, text="READ of 8 blocks")
+    talk._carry_out(talk.engine.happened(event))
+    closes = [one for one in talk.wire if isinstance(one, str)]
+    assert (len(closes), len(talk.told("noted"))) == ((2, 0) if what == "error" else (0, 1))

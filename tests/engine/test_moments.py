@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from iscsiproxy.engine.commands import SetTimer
+from iscsiproxy.wire.opcodes import End
 from tests.engine.dialogue import Dialogue, data_out, nop_out, r2t, read, scsi_response, write
 
 
@@ -120,3 +121,57 @@ def test_after_the_end_nothing_is_met() -> None:
     assert len(talk.say(write(2, 10))) == 1
     talk.tick(2)
     assert noted(talk) == 0
+
+
+def release(talk: Dialogue, n: int) -> None:
+    """Let a PDU go by hand, as a user would."""
+    talk._carry_out(talk.engine.release(n, talk.now))
+
+
+def test_a_pdu_is_held_until_somebody_lets_it_go() -> None:
+    talk = Dialogue(rule("SCSI-Command").replace("{note: now}", "{delay: released}"))
+    assert talk.say(write(2, 10), nop_out(9, 11), write(3, 12)) == []
+    first, second = talk.open_slots
+    release(talk, 9999)
+    assert talk.open_slots == [first, second]
+    release(talk, second)
+    assert talk.sent(End.TARGET)[1:] == []
+    assert talk.open_slots == [first], "its acts are done, but it is behind the first"
+    release(talk, first)
+    assert [one.pdu["CmdSN"] for one in talk.sent(End.TARGET)[1:]] == [10, 11, 12]
+    assert talk.told("fired") == ["#1: held until released"] * 2
+
+
+def test_released_is_a_step_like_others() -> None:
+    talk = Dialogue(rule("SCSI-Command").replace("{note: now}", "{delay: released then 1s}"))
+    talk.say(write(2, 10))
+    talk.tick(2)
+    release(talk, talk.open_slots[0])
+    assert talk.tick(0.9) == []
+    assert len(talk.tick(0.2)) == 1
+
+
+def test_a_release_that_was_not_waited_for_yet_is_none() -> None:
+    talk = Dialogue(rule("SCSI-Command").replace("{note: now}", "{delay: 1s then released}"))
+    talk.say(write(2, 10))
+    (n,) = talk.open_slots
+    release(talk, n)
+    assert talk.tick(5) == []
+    release(talk, n)
+    assert talk.open_slots == []
+
+
+def test_a_stall_ends_by_hand_too() -> None:
+    talk = Dialogue(rule("SCSI-Command").replace("{note: now}", "{stall: released}"))
+    talk.say(write(2, 10))
+    release(talk, talk.open_slots[0])
+    assert len(talk.sent(End.TARGET)) == 2
+
+
+def test_a_rule_may_wait_for_a_release() -> None:
+    talk = Dialogue(rule("SCSI-Command nth 1 then released", "\n  - when: SCSI-Command nth 1\n    do: {delay: released}"))
+    release(talk, 1)
+    talk.say(write(2, 10))
+    assert noted(talk) == 0
+    release(talk, talk.open_slots[0])
+    assert noted(talk) == 1

@@ -5,10 +5,9 @@ import pytest
 from iscsiproxy.engine import SPECS, Engine
 from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.rules import ActiveRule
-from iscsiproxy.errors import FileError
 from iscsiproxy.language import load
 from iscsiproxy.wire.opcodes import Opcode
-from tests.engine.dialogue import Dialogue, nop_out, write
+from tests.engine.dialogue import Dialogue, nop_out, r2t, write
 
 
 def test_counts_name_the_rule_and_what_became_of_it() -> None:
@@ -22,6 +21,7 @@ def test_counts_name_the_rule_and_what_became_of_it() -> None:
         "failed": 0,
         "shadowed": 0,
         "expired": 0,
+        "skipped": 0,
     }
     assert talk.engine.unfired() == ("x/#2",)
 
@@ -35,12 +35,24 @@ def test_moments_of_acts_are_among_the_paths() -> None:
     assert "in force" in repr(rule)
 
 
-@pytest.mark.parametrize("act", ["drop", "duplicate", "set"])
-def test_translated_numbers_are_refused_with_their_place(act: str) -> None:
-    field = ", LUN: 1" if act == "set" else ""
-    with pytest.raises(FileError, match="part of the language but not built yet") as caught:
-        Dialogue(f"rules:\n  - when: SCSI-Command\n    do:\n      - {act}: {{numbers: translate{field}}}")
-    assert (caught.value.line, caught.value.column) == (6, 9)
+@pytest.mark.parametrize(
+    ("act", "apart"),
+    [
+        ("drop", False),
+        ("drop: {numbers: translate}", True),
+        ("duplicate", False),
+        ("duplicate: {ITT: fresh}", True),
+        ("set: {LUN: 1}", False),
+        ("set: {I: 1}", True),
+        ("delay: 1s", False),
+        ("delay: barrier", True),
+        ("inject: NOP-Out", True),
+    ],
+)
+def test_it_is_known_which_acts_let_the_ends_count_apart(act: str, apart: bool) -> None:
+    text = f"scenario: x\nvictim: target\nrules:\n  - when: SCSI-Command\n    do:\n      - {act}\n"
+    scenario = load(text, file="x.yaml", acts=SPECS)
+    assert ActiveRule(scenario, scenario.rules[0], Book()).counts_apart is apart
 
 
 def test_a_rule_that_has_ended_does_not_come_back() -> None:
@@ -53,3 +65,18 @@ def test_an_engine_that_was_not_started_takes_effect_with_what_it_sees_first() -
     talk = Dialogue("rules:\n  - when: SCSI-Command nth 2\n    do: drop")
     talk.engine = Engine([talk.scenario], rng=talk.engine.rng, state=talk.state)
     assert [pdu["ITT"] for pdu in talk.say(write(2, 10), write(3, 11), write(4, 12))] == [2, 4]
+
+
+def test_a_rule_that_is_switched_on_begins_anew() -> None:
+    talk = Dialogue("rules: [{when: NOP-Out nth 2 then R2T, do: {note: x}, name: a}]")
+    (rule,) = talk.engine._rules
+    talk.say(nop_out(9, 10), nop_out(9, 11))
+    assert not rule.switch(True, talk.engine.bring)
+    assert rule.switch(False, talk.engine.bring)
+    assert not rule.switch(False, talk.engine.bring)
+    assert repr(rule) == "<ActiveRule x/a over>"
+    assert rule.switch(True, talk.engine.bring)
+    talk.say(r2t(2, 5), nop_out(9, 12), r2t(2, 5))
+    assert talk.told("noted") == []
+    talk.say(nop_out(9, 13), r2t(2, 5))
+    assert talk.told("noted") == ["a: x"]

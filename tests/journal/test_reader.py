@@ -10,7 +10,7 @@ import pytest
 
 from iscsiproxy.errors import JournalError
 from iscsiproxy.journal import Ended, Journal, Lost, Reader, Record, Unknown, payload_of, read, record_of
-from iscsiproxy.session.events import ConnectFailed, Delivered, Event, Received
+from iscsiproxy.session.events import ConnectFailed, Refused, Delivered, Event, Received
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.journal.story import INITIATOR, TARGET, Story, change, command, data_in, login, response, text
@@ -67,7 +67,8 @@ def test_events_come_back_as_they_were(path: Path) -> None:
     story.went(command(3), None, rules=["r/1"])
     story.ended()
     failed = ConnectFailed(n=len(story.events) + 1, at=1.0, conn=2, initiator="a:1", target="b:2", reason="refused")
-    events = [*story.events, failed]
+    refused = Refused(n=failed.n + 1, at=1.0, conn=3, initiator="a:1", listen="b:2")
+    events = [*story.events, failed, refused]
     assert entries(path, events) == events
 
 

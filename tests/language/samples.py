@@ -122,6 +122,35 @@ _SPECS = (
         params=(Param(name="text", kind=ParamKind.TEXT, help="what to say", required=True),),
         events=True,
     ),
+    ActSpec(
+        name="throttle",
+        help="slow",
+        main="rate",
+        params=(
+            Param(name="rate", kind=ParamKind.NUMBER, help="bytes in a second", required=True),
+            Param(name="slice", kind=ParamKind.NUMBER, help="bytes at a time"),
+            Param(name="until", kind=ParamKind.MOMENT, help="when it ends"),
+        ),
+        events=True,
+    ),
+    ActSpec(name="refuse", help="do not accept it", on=frozenset(), events=True, fate=True),
+    ActSpec(
+        name="goto",
+        help="go to another state",
+        main="state",
+        params=(Param(name="state", kind=ParamKind.STATE, help="which", required=True),),
+        events=True,
+    ),
+    *(
+        ActSpec(
+            name=name,
+            help="switch another rule",
+            main="rule",
+            params=(Param(name="rule", kind=ParamKind.RULE, help="which", required=True),),
+            events=True,
+        )
+        for name in ("arm", "disarm")
+    ),
 )
 #: What an engine would bring.
 ACTS: Mapping[str, ActSpec] = {spec.name: spec for spec in _SPECS}

@@ -101,3 +101,19 @@ def test_a_name_that_a_wrong_part_may_bind_is_not_missed() -> None:
 def test_all_that_is_wrong_is_told() -> None:
     body = "rules:\n  - {when: R2T nth 0, do: drop}\n  - {when: R2T, do: dorp}\n  - {when: R2T where X, do: drop}\n"
     assert [error.line for error in errors_of(body)] == [4, 5, 6]
+
+
+def test_a_rule_may_wait_to_be_armed() -> None:
+    rules = read("rules: [{when: R2T, do: drop, name: a, armed: no}, {when: R2T, do: {arm: a}}]").rules
+    assert [rule.armed for rule in rules] == [False, True]
+    (error,) = errors_of("rules: [{when: R2T, do: drop, armed: no}]")
+    assert (error.message, error.line) == ("a rule that is not armed needs a name", 3)
+    assert errors_of("rules: [{when: R2T, do: drop, armed: yes}]") == []
+    (error,) = errors_of("rules: [{when: R2T, do: drop, armed: perhaps}]")
+    assert "`armed`" in error.message
+
+
+def test_a_connection_is_refused_before_anything_is_done_with_it() -> None:
+    (error,) = errors_of("rules: [{when: connect, do: [{stall: 1s}, refuse]}]")
+    assert error.message == "`refuse` comes before `stall`"
+    assert errors_of("rules: [{when: connect, do: [{note: x}, refuse]}]") == []

@@ -54,16 +54,12 @@ def test_what_is_built_passes() -> None:
 #: what is said, line, column, what is not built
 MISSING = [
     ("rules: [{when: R2T, do: {inject: {pdu: NOP-In}}}]", 3, 26, "act `inject`"),
-    ("rules: [{when: R2T, do: [pass, {throttle: 100}]}]", 3, 33, "act `throttle`"),
-    ("rules: [{when: connect, do: refuse}]", 3, 29, "act `refuse`"),
     ("rules: [{when: R2T then barrier, do: close}]", 3, 16, "`barrier` in a rule"),
-    ("rules: [{when: R2T, do: {delay: released}}]", 3, 33, "`released` in a rule"),
     ("rules: [{when: R2T, do: {stall: [5s, barrier]}}]", 3, 38, "`barrier` in a rule"),
     ("rules: [{when: R2T, do: pass, until: barrier}]", 3, 38, "`barrier` in a rule"),
-    ("rules: [{when: [R2T, escalation], do: close}]", 3, 22, "the event `escalation` in a rule"),
     ("rules: [{when: R2T, do: {drop: {numbers: translate}}}]", 3, 26, "`numbers: translate` of `drop`"),
     ("negotiate: {target: {DataDigest: CRC32C}}\nrules: [{when: R2T, do: pass}]", 3, 1, "`negotiate`"),
-    ("machines: {a: {states: {b: [{when: connect, do: refuse}]}}}", 3, 1, "`machines`"),
+    ("machines: {a: {states: {b: [{when: R2T, do: {inject: {pdu: NOP-In}}}]}}}", 3, 47, "act `inject`"),
     ("actor: [{io: read}]", 3, 1, "`actor`"),
 ]
 

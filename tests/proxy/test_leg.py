@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
 from iscsiproxy.proxy.leg import Leg
@@ -93,3 +94,103 @@ async def test_closing_wakes_whoever_waits(ends: tuple[Leg, socket.socket]) -> N
         nursery.start_soon(leg.send, b"x")
         await wait_all_tasks_blocked()
         leg.close()
+
+
+class Recorded(socket.socket):
+    """A socket that remembers how much it was given at a time."""
+
+    sizes: list[int]
+
+    def send(self, data: bytes | memoryview, flags: int = 0, /) -> int:  # type: ignore[override]
+        self.sizes.append(len(data))
+        return super().send(data, flags)
+
+
+@pytest.fixture
+async def recorded() -> AsyncIterator[tuple[Leg, Recorded, socket.socket]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+        accepted, _ = listener.accept()
+        sock = Recorded(fileno=accepted.detach())
+        sock.sizes = []
+        leg = Leg(sock, End.INITIATOR)
+        yield leg, sock, peer
+        leg.close()
+
+
+async def test_a_throttled_leg_sends_slices(recorded: tuple[Leg, Recorded, socket.socket]) -> None:
+    leg, sock, peer = recorded
+    leg.throttle(100_000, 3, 1)
+    assert repr(leg).endswith(" open throttled>")
+    assert leg.try_send(b"at once") == 0, "the fast path has no patience"
+    assert await leg.send(b"0123456789")
+    assert sock.sizes == [3, 3, 3, 1]
+    assert peer.recv(100) == b"0123456789"
+    leg.resume(1)
+    assert leg.try_send(b"at once") == 7
+
+
+async def test_the_time_between_slices_is_that_of_the_rate(autojump_clock: trio.testing.MockClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        leg = Leg(accepted, End.INITIATOR)
+        leg.throttle(100, 10, 1)
+        begun = trio.current_time()
+        await leg.send(bytes(100))
+        # The first slice owes nothing, the last one is paid for by whoever comes next.
+        assert trio.current_time() - begun == pytest.approx(0.9, abs=0.021)
+        await leg.send(bytes(1))
+        assert trio.current_time() - begun == pytest.approx(1.0, abs=0.021)
+        await trio.sleep(60)
+        begun = trio.current_time()
+        await leg.send(bytes(100))
+        assert trio.current_time() - begun == pytest.approx(0.9, abs=0.021), "a silence saves nothing up"
+        leg.close()
+
+
+async def test_of_several_throttles_the_smallest_numbers_hold(recorded: tuple[Leg, Recorded, socket.socket]) -> None:
+    leg, sock, _ = recorded
+    leg.throttle(1_000_000, 2, 1)
+    leg.throttle(500_000, 5, 2)
+    await leg.send(bytes(4))
+    leg.resume(1)
+    await leg.send(bytes(10))
+    leg.resume(2)
+    leg.resume(2)
+    await leg.send(bytes(10))
+    assert sock.sizes == [2, 2, 5, 5, 10]
+
+
+async def test_the_end_of_a_throttle_lets_the_rest_go_at_once(recorded: tuple[Leg, Recorded, socket.socket]) -> None:
+    leg, sock, peer = recorded
+    leg.throttle(1, 1, 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leg.send, bytes(1000))
+        await wait_all_tasks_blocked()
+        assert sock.sizes == [1]
+        leg.resume(1)
+    assert sock.sizes == [1, 999]
+    assert len(peer.recv(2000)) == 1000
+
+
+async def test_a_throttled_leg_may_be_stalled_shut_and_closed(recorded: tuple[Leg, Recorded, socket.socket]) -> None:
+    leg, sock, _ = recorded
+    leg.throttle(1, 1, 1)
+    went: list[bool] = []
+
+    async def send(count: int) -> None:
+        went.append(await leg.send(bytes(count)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send, 10)
+        await wait_all_tasks_blocked()
+        leg.stall(2)
+        leg.resume(1)
+        await wait_all_tasks_blocked()
+        assert sock.sizes == [1]
+        leg.resume(2)
+    leg.throttle(1, 1, 3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send, 10)
+        await wait_all_tasks_blocked()
+        leg.close()
+    assert went == [True, False]

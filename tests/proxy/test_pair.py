@@ -293,3 +293,76 @@ async def test_in_a_storm_of_delays_and_copies_every_PDU_is_accounted_for(seed: 
             got = Counter(pdus_of(came[name]))
             assert set(got) == set(sent)
             assert sum(got.values()) == len(sent) + len(copies)
+
+
+@pytest.mark.parametrize("pdus", [False, True])
+@pytest.mark.parametrize("way", End)
+async def test_a_throttled_connection_gets_one_byte_at_a_time_both_ways(pdus: bool, way: End) -> None:
+    slow = "  - when: full-feature\n    do: {throttle: {rate: 20000, slice: 1}}\n"
+    async with bench(scenario(slow), pdus=pdus) as the:
+        initiator, target = await the.login()
+        ping = nop_out(2) if way is End.INITIATOR else nop_in(2)
+        one, other = (initiator, target) if way is End.INITIATOR else (target, initiator)
+        await one.send(ping, ping)
+        sizes = []
+        data = b""
+        while len(data) < 96:
+            data += (more := await other.stream.receive_some(4096))
+            sizes.append(len(more))
+        assert data == ping.raw * 2
+        assert max(sizes) <= 2, "what one turn of the loop has brought"
+        assert sizes.count(1) > 80
+
+
+async def test_other_connections_are_not_slow() -> None:
+    slow = "  - when: NOP-Out nth 1\n    do: {throttle: 1}\n"
+    async with bench(scenario(slow)) as the:
+        first, _ = await the.login()
+        await first.send(nop_out(2))
+        initiator, target = await the.login()
+        await initiator.send(nop_out(3, bytes(8000)))
+        assert len((await target.pdu()).data) == 8000
+
+
+async def test_a_slow_connection_blocks_the_sender_and_loses_nothing() -> None:
+    slow = "  - when: NOP-Out nth 1\n    do: {throttle: {rate: 1, slice: 1}}\n"
+    settings = Settings(max_held=1 << 16)
+    async with bench(scenario(slow), settings=settings) as the:
+        initiator, target = await the.login()
+        ping = nop_out(2, bytes(60000)).raw
+        sent = 0
+        for _ in range(1000):
+            with trio.move_on_after(0.2) as patience:
+                await initiator.raw(ping)
+            if patience.cancelled_caught:
+                break  # part of it went; how much, the target will say
+            sent += 1
+        assert sent < 1000
+        assert the.pair()._links[End.INITIATOR].line._waiting <= settings.max_held + len(ping)
+        the.relay.end()
+        await initiator.fin()
+        data = await target.rest()
+        assert data[: sent * len(ping)] == ping * sent
+        assert ping.startswith(data[sent * len(ping) :])
+
+
+async def test_the_end_of_a_run_ends_a_throttle() -> None:
+    slow = "  - when: NOP-Out\n    do: {throttle: {rate: 1, slice: 1}}\n"
+    async with bench(scenario(slow)) as the:
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2, bytes(8000)), nop_out(3))
+        assert len(await target.stream.receive_some(100)) == 1
+        the.relay.end()
+        assert len(await target.exactly(48 + 8000 + 48 - 1)) == 8095
+
+
+async def test_a_RST_overtakes_what_is_slow() -> None:
+    slow = "  - when: NOP-Out nth 1\n    do: {throttle: {rate: 1, slice: 1}}\n"
+    async with bench(scenario(slow)) as the:
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2, bytes(8000)))
+        assert len(await target.stream.receive_some(100)) == 1
+        initiator.reset()
+        await target.until_reset()
+        await the.no_pairs()
+        assert not the.relay.crashes

@@ -139,8 +139,8 @@ async def test_a_stall_whose_end_comes_before_its_turn_does_not_begin() -> None:
         initiator, target = await the.login()
         relay, pair = the.relay, the.pair()
         link = pair._links[End.INITIATOR]
-        relay.hold(pair, link.line, 1000, 48)
-        relay.hold(pair, link.line, 1001, 48)
+        relay.hold(pair, link.line, 1000, nop_out(8))
+        relay.hold(pair, link.line, 1001, nop_out(9))
         relay.carry_out([Stall(conn=1, end="both", token=7, slot=1001)])
         relay.carry_out([Resume(token=7)])
         relay.carry_out([Send(slot=1000, pdu=nop_out(8)), Send(slot=1001, pdu=nop_out(9))])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -10,7 +11,8 @@ import trio
 
 from iscsiproxy.errors import UsageError
 from iscsiproxy.proxy import Address, Proxy, Route, Settings
-from iscsiproxy.session.events import Closed, Connected, ConnectFailed, Noted
+from iscsiproxy.session.events import Closed, Connected, ConnectFailed, Fired, Noted, Refused
+from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.text import encode_text
 from tests.proxy.fakes import FakeTarget, bench, login_request, login_response, nop_in, nop_out, scenario
 
@@ -192,3 +194,41 @@ async def test_cancelled_it_closes_every_connection_with_a_FIN() -> None:
             ("target", "fin", "proxy"),
         }
         assert not the.of(Noted)
+
+
+async def test_a_refused_initiator_is_reset_and_the_target_sees_nothing() -> None:
+    refuse = "  - when: connect nth 2..3\n    do: refuse\n  - when: connect\n    do: {note: seen}\n"
+    async with bench(scenario(refuse)) as the:
+        await the.login()
+        for _ in range(2):
+            assert await (await the.dial()).until_reset() == b""
+        initiator, target = await the.connect()
+        await initiator.send(login_request())
+        assert await target.pdu() == login_request()
+        assert [event.conn for event in the.of(Connected)] == [1, 4]
+        assert [event.conn for event in the.of(Refused)] == [2, 3]
+        assert {event.listen for event in the.of(Refused)} == {str(the.routes[0].listen)}
+        assert [(event.conn, event.leg, event.how, event.by) for event in the.of(Closed)] == [
+            (2, End.INITIATOR, "rst", "fault"),
+            (3, End.INITIATOR, "rst", "fault"),
+        ]
+        fired = the.of(Fired)
+        refused = {event.n for event in the.of(Refused)}
+        assert {event.of for event in fired} == refused
+        assert len(the.of(Noted)) == 4
+        assert [event.n for event in the.events] == sorted({event.n for event in the.events})
+        assert not the.relay.crashes
+
+
+async def test_a_connection_is_refused_although_its_target_does_not_listen() -> None:
+    async with bench(scenario("  - when: connect where conn.nth == 2\n    do: refuse\n")) as the:
+        the.targets[0].close()
+        for _ in range(3):
+            initiator = await the.dial()
+            with suppress(trio.BrokenResourceError):
+                assert await initiator.rest() == b""
+            initiator.close()
+        assert [event.conn for event in the.of(ConnectFailed)] == [1, 3]
+        assert [event.conn for event in the.of(Refused)] == [2]
+        while the.relay._open:
+            await trio.lowlevel.checkpoint()

@@ -6,24 +6,60 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from iscsiproxy.engine.actions import (
+    answer,
+    arm,
     close,
     corrupt,
     delay,
+    disarm,
     drop,
     duplicate,
+    goto,
+    inject,
+    merge,
     note,
     pass_,
+    probe,
+    refuse,
+    replay,
     resize,
     set_,
+    split,
     stall,
+    swap,
     text,
+    throttle,
 )
 from iscsiproxy.engine.firing import Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec
 
 __all__ = ["RUNNERS", "SPECS"]
 
-_ACTS = (pass_, drop, delay, set_, text, corrupt, resize, duplicate, close, stall, note)
+_ACTS = (
+    pass_,
+    drop,
+    delay,
+    set_,
+    text,
+    corrupt,
+    resize,
+    duplicate,
+    replay,
+    swap,
+    split,
+    merge,
+    answer,
+    inject,
+    probe,
+    close,
+    stall,
+    throttle,
+    refuse,
+    note,
+    goto,
+    arm,
+    disarm,
+)
 
 #: What each act takes, in the order of the reference.
 SPECS: Mapping[str, ActSpec] = MappingProxyType({act.SPEC.name: act.SPEC for act in _ACTS})

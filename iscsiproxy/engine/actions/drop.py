@@ -22,6 +22,7 @@ def run(act: Built, work: Work) -> Pause | None:
     """Settle the fate of what is in hand."""
     hand = work.need_hand()
     hand.dropped = True
+    hand.hidden = act.params["numbers"] == "translate"
     hand.fate = work.rule.name
     work.fired(act.act, "not sent")
     work.host.reached(work.rule.name)

@@ -6,8 +6,8 @@ from iscsiproxy.engine.actions.drop import NUMBERS
 from iscsiproxy.engine.actions.set_ import assign
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.hand import Copy
+from iscsiproxy.engine.sending import begin_copy
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, ValueKind
-from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["SPEC", "run"]
 
@@ -38,15 +38,12 @@ def run(act: Built, work: Work) -> Pause | None:
     count = work.value(act.params["count"], "count")
     if not 1 <= count <= _MAX_COPIES:
         raise ActError(f"count is {count}, expected 1 to {_MAX_COPIES}")
-    name, look = act.params["as"], work.look
-
-    def bind(pdu: Pdu) -> None:
-        if look is not None:
-            work.host.bind(work.rule, name, look.of(pdu))
-
+    name, extra = act.params["as"], act.params["numbers"] == "translate"
     for _ in range(count):
         pdu, changes = assign(hand.pdu, {field: work.value(fn, field) for field, fn in act.fields.items()})
         sealed = hand.outgoing() if pdu is hand.pdu else hand.sealed(pdu)
-        hand.copies.append(Copy(sealed, tuple(changes), work.rule.name, bind if name is not None else None))
+        own_tag = pdu.get("ITT") != hand.pdu.get("ITT")
+        begin = begin_copy(work, sealed, name, own_tag=own_tag)
+        hand.copies.append(Copy(sealed, tuple(changes), work.rule.name, begin, extra))
         work.fired(act.act, "a copy goes right behind it", changes)
     return None

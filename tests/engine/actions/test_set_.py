@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from iscsiproxy.wire.pdu import Pdu
-from tests.engine.dialogue import Dialogue, data_out, nop_out, read, text_request, tmf, write
+from tests.engine.dialogue import Dialogue, data_out, nop_out, read, scsi_response, text_request, tmf, write
 
 DIGESTS = {"HeaderDigest": "CRC32C", "DataDigest": "CRC32C"}
 
@@ -95,19 +95,31 @@ def test_a_value_that_does_not_fit_leaves_the_pdu_as_it_was(pdu: Pdu, act: str, 
     assert talk.counts() == {"matched": 1, "failed": 1}
 
 
-@pytest.mark.parametrize(
-    ("pdu", "act"),
-    [
-        (write(2, 10), "{I: 1}"),
-        (nop_out(2, 10), "{I: 1}"),
-        (tmf(2, 10, 1, 5), "{I: 0}"),
-        (write(2, 10), "{BHS.0: 0x41}"),
-    ],
-)
-def test_what_would_need_renumbering_is_refused(pdu: Pdu, act: str) -> None:
-    out, talk = through(act, pdu)
-    assert out == pdu
-    assert talk.counts() == {"matched": 1, "failed": 1}
+@pytest.mark.parametrize("act", ["{I: 1}", "{BHS.0: 0x41}"])
+def test_a_command_made_immediate_uses_up_no_cmdsn(act: str) -> None:
+    talk = Dialogue(f"rules:\n  - when: SCSI-Command nth 2\n    do:\n      - set: {act}")
+    sent = talk.say(write(1, 10), write(2, 11), write(3, 12), nop_out(4, 13, I=1))
+    assert [(pdu["I"], pdu["CmdSN"]) for pdu in sent] == [(0, 10), (1, 11), (0, 11), (1, 12)]
+    (answer,) = talk.say(scsi_response(3, 101, ExpCmdSN=12, MaxCmdSN=40))
+    assert (answer["ExpCmdSN"], answer["MaxCmdSN"]) == (13, 41)
+
+
+def test_a_command_that_is_no_longer_immediate_takes_a_cmdsn_of_its_own() -> None:
+    talk = Dialogue("rules:\n  - when: NOP-Out nth 1\n    do:\n      - set: {I: 0}")
+    sent = talk.say(write(1, 10), nop_out(2, 11, I=1), write(3, 11), tmf(4, 12, 1, 3, RefCmdSN=11))
+    assert [(pdu["I"], pdu["CmdSN"]) for pdu in sent] == [(0, 10), (0, 11), (0, 12), (1, 13)]
+    assert sent[3]["RefCmdSN"] == 12
+
+
+def test_a_written_down_number_goes_as_written_and_a_computed_one_is_translated() -> None:
+    text = (
+        "rules:\n  - when: SCSI-Command nth 1\n    do: {inject: {pdu: NOP-Out, I: 0}}\n"
+        "  - when: SCSI-Command nth 2\n    do: {set: {CmdSN: 1000}}\n"
+        "  - when: SCSI-Command nth 3\n    do: {set: {CmdSN: CmdSN + 100}}\n"
+    )
+    talk = Dialogue(text)
+    sent = talk.say(write(1, 10), write(2, 11), write(3, 12), write(4, 13))
+    assert [pdu["CmdSN"] for pdu in sent] == [10, 11, 1000, 113, 14]
 
 
 def test_what_is_set_already_is_no_change() -> None:

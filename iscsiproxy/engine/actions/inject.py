@@ -1,0 +1,42 @@
+"""`inject`: send a PDU of our own."""
+
+from __future__ import annotations
+
+from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.engine.sending import own_connection, send
+from iscsiproxy.engine.templates import TEMPLATE, given, make, numbers_of
+from iscsiproxy.language.spec import ActSpec, Param, ParamKind
+from iscsiproxy.wire.describe import summary
+from iscsiproxy.wire.opcodes import opcode_of
+
+__all__ = ["PDU", "SPEC", "run"]
+
+PDU = Param(name="pdu", kind=ParamKind.PDU, help="what to send", required=True)
+
+SPEC = ActSpec(
+    name="inject",
+    help="send a new PDU towards the end its name addresses, before what is in hand; its answer reaches nobody else",
+    main="pdu",
+    params=(PDU, *TEMPLATE),
+    fields=True,
+    of="pdu",
+    extra=frozenset({"data", "pad", "text", "BHS"}),
+    events=True,
+)
+
+
+def run(act: Built, work: Work) -> Pause | None:
+    """Send it on every connection that is acted on."""
+    opcode = opcode_of(act.params["pdu"])
+    assert opcode is not None
+    name, own = act.params["as"], act.params["conn"]
+    conns = [own_connection(work, own)] if name is not None else work.connections(own)
+    if not conns:
+        raise ActError("there is no connection to send on")
+    for conn in conns:
+        here = work.on(conn)
+        values = given(act, here)
+        pdu, _ = make(opcode, values, act, here)
+        send(work, pdu, conn=conn, fill=numbers_of(pdu, values), name=name)
+        work.fired(act.act, f"{summary(pdu)} was sent to the {pdu.sender.other}")
+    return None

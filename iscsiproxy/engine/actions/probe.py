@@ -1,0 +1,84 @@
+"""`probe`: send a request of our own, and wait for its answer."""
+
+from __future__ import annotations
+
+from iscsiproxy.engine.actions.inject import PDU
+from iscsiproxy.engine.facts import Look, fresh_tag
+from iscsiproxy.engine.firing import Built, Outcome, Pause, Work
+from iscsiproxy.engine.sending import own_connection, send
+from iscsiproxy.engine.settling import settle
+from iscsiproxy.engine.templates import TEMPLATE, given, make, numbers_of
+from iscsiproxy.language.spec import ActSpec, Param, ParamKind
+from iscsiproxy.wire.codes import SCSI_STATUS
+from iscsiproxy.wire.describe import summary
+from iscsiproxy.wire.opcodes import Opcode, opcode_of
+
+__all__ = ["SPEC", "run"]
+
+#: How long an answer is waited for, in seconds.
+_AT_MOST = 60.0
+
+SPEC = ActSpec(
+    name="probe",
+    help="send a request between two tasks' data, when the window has room, and wait for its answer",
+    main="pdu",
+    params=(
+        PDU,
+        Param(name="wait", kind=ParamKind.FLAG, help="wait for the answer", default=True),
+        Param(
+            name="settle",
+            kind=ParamKind.CHOICE,
+            help="the status that tells the initiator of its tasks that a task management function ends; no: none",
+            default="TASK_ABORTED",
+            choices=(*SCSI_STATUS.values(), "no"),
+        ),
+        *TEMPLATE,
+    ),
+    fields=True,
+    of="pdu",
+    extra=frozenset({"data", "pad", "text", "BHS"}),
+    events=True,
+)
+
+
+def run(act: Built, work: Work) -> Pause | None:
+    """Send it, and hold what is in hand until the answer is there."""
+    opcode = opcode_of(act.params["pdu"])
+    assert opcode is not None
+    conn = own_connection(work, act.params["conn"])
+    here = work.on(conn)
+    values = given(act, here)
+    if opcode == Opcode.NOP_IN and "TTT" not in values and here.look is not None:
+        values["TTT"] = fresh_tag(here.look)  # without one it asks for no answer (RFC 7143 11.19)
+    pdu, _ = make(opcode, values, act, here)
+    chain, waiting = work.chain, False
+
+    def answered(answer: Look | None) -> None:
+        if answer is not None and opcode == Opcode.TMF_REQUEST and act.params["settle"] != "no":
+            settle(work, pdu, answer, act.params["settle"])
+        if waiting:
+            work.host.proceed(chain, "met" if answer is not None else "ended")
+
+    send(
+        work,
+        pdu,
+        conn=conn,
+        fill=numbers_of(pdu, values),
+        name=act.params["as"],
+        patient=True,
+        answered=answered,
+    )
+    if not act.params["wait"]:
+        work.fired(act.act, f"{summary(pdu)} was sent to the {pdu.sender.other}")
+        return None
+    waiting = True
+    work.report("held", f"until {summary(pdu)} is answered")
+
+    def resume(outcome: Outcome) -> bool:
+        if outcome == "expired":
+            work.report("expired", f"no answer to {summary(pdu)} in {_AT_MOST:g} s")
+        if outcome == "met":
+            work.fired(act.act, f"{summary(pdu)} was answered")
+        return outcome == "met"
+
+    return Pause((), _AT_MOST, resume)

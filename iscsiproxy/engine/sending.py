@@ -1,0 +1,75 @@
+"""Put a PDU of the proxy's own on its way, for an act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from iscsiproxy.engine.authored import Errand, author_of
+from iscsiproxy.engine.facts import Look
+from iscsiproxy.engine.firing import ActError, Work
+from iscsiproxy.session.events import Delivered
+from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["begin_copy", "own_connection", "send"]
+
+
+def own_connection(work: Work, name: str | None) -> int:
+    """Give the one connection to send on. Raises ActError if it is not clear which."""
+    found = work.connections(name)
+    if len(found) != 1:
+        raise ActError("there is no connection to send on" if not found else "there are several connections")
+    return found[0]
+
+
+def send(
+    work: Work,
+    pdu: Pdu,
+    *,
+    conn: int,
+    fill: frozenset[str] = frozenset(),
+    name: str | None = None,
+    patient: bool = False,
+    raw: bool = False,
+    borrowed: bool = False,
+    answered: Callable[[Look | None], None] | None = None,
+) -> Errand:
+    """Send a PDU to the end that its name addresses, before what is in hand if that goes the same way.
+
+    `name` is bound to it when it has gone; `answered`, `borrowed` as in `Errand`, the rest as in `Author`.
+    """
+    host, hand = work.host, work.hand
+    to = pdu.sender.other
+    errand = Errand(host.errands.ticket(), conn, to, pdu, work.rule.name, host.session(conn), answered, borrowed=borrowed)
+    if name is not None:
+        errand.written = _binder(work, name)
+    host.errands.begin(errand)
+    slot = None
+    if hand is not None and not hand.finished and hand.look.conn == conn and hand.look.leg is not to:
+        slot = hand.n
+        hand.held = True
+    host.commands.append(author_of(errand, fill=fill, slot=slot, patient=patient and slot is None, raw=raw))
+    return errand
+
+
+def begin_copy(work: Work, pdu: Pdu, name: str | None, *, own_tag: bool) -> Callable[[], int]:
+    """Give what makes the errand of a copy when it goes; answers to a tag of its own reach nobody."""
+
+    def begin() -> int:
+        host, look = work.host, work.look
+        assert look is not None
+        to = End(look.leg).other
+        ticket = host.errands.ticket()
+        errand = Errand(
+            ticket, look.conn, to, pdu, work.rule.name, host.session(look.conn), borrowed=not own_tag
+        )
+        if name is not None:
+            errand.written = _binder(work, name)
+        host.errands.begin(errand)
+        return ticket
+
+    return begin
+
+
+def _binder(work: Work, name: str) -> Callable[[Delivered], None]:
+    return lambda event: work.host.made(work.rule, name, event)

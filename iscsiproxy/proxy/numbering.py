@@ -1,0 +1,133 @@
+"""How a PDU is numbered when it is written (`session.numbers`), and which may have to wait for that."""
+
+from __future__ import annotations
+
+from iscsiproxy.engine.hand import resealed
+from iscsiproxy.proxy.line import Out
+from iscsiproxy.session.numbers import Numbers, NumbersError
+from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["Numbering", "NumbersError"]
+
+#: Requests with a CmdSN (RFC 7143 4.2.2.1); they also begin a task of their own.
+_REQUESTS = frozenset(
+    {Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TMF_REQUEST, Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST}
+)
+#: PDUs from a target with a StatSN of their own, whatever else they say (RFC 7143 4.2.2.2)
+_STATUS = frozenset(
+    {
+        Opcode.SCSI_RESPONSE,
+        Opcode.TMF_RESPONSE,
+        Opcode.LOGIN_RESPONSE,
+        Opcode.TEXT_RESPONSE,
+        Opcode.LOGOUT_RESPONSE,
+        Opcode.ASYNC,
+        Opcode.REJECT,
+    }
+)
+#: What a PDU of the proxy's own may say in the numbers of the other leg.
+_GIVEN = frozenset({"CmdSN", "RefCmdSN", "ExpStatSN", "StatSN", "ExpCmdSN", "MaxCmdSN", "BegRun"})
+
+
+class Numbering:
+    """The numbers of one connection pair, told of what is written in its order. Not `live`: nothing is ever changed."""
+
+    def __init__(self, numbers: Numbers, conn: int, *, live: bool) -> None:
+        self.live = live
+        self._numbers = numbers
+        self._conn = conn
+        self._unsolicited: set[int] = set()  #: commands whose unsolicited data has not ended
+        self._cut: tuple[Pdu, Pdu] | None = None  #: a PDU whose begin has been written, and as what
+        numbers.open(conn)
+
+    def __repr__(self) -> str:
+        return f"<Numbering of connection {self._conn}{' active' if self._numbers.active(self._conn) else ''}>"
+
+    def ready(self, out: Out, to: End) -> bool:
+        """Tell whether a PDU may be written now: it fits the window, and is in nobody's way."""
+        if not self.live or to is not End.TARGET or out.raw:
+            return True
+        if out.patient and self._unsolicited:
+            return False
+        if out.author and not out.fill:
+            return True
+        return self._numbers.room(self._conn, out.pdu, authored=bool(out.author))
+
+    def passed(self, to: End, header: Pdu) -> None:
+        """Take note of a PDU that was written as it came."""
+        if self.live:
+            self._numbers.passed(self._conn, to, header)
+            if to is End.TARGET:
+                self._follow(header)
+
+    def heard(self, pdu: Pdu) -> None:
+        """Take note of the window in what a target has sent."""
+        self._numbers.heard(self._conn, pdu)
+
+    def written(self, out: Out, to: End) -> Pdu:
+        """Give a PDU in the receiver's numbers; it is written now. Raises NumbersError if there are none for it."""
+        pdu = out.pdu
+        if not self.live:
+            return pdu
+        if out.start:
+            return self._cut[1] if self._cut is not None and self._cut[0] is pdu else pdu
+        if out.author and out.of is None:
+            new = self._authored(out, to)
+        else:
+            new = self._passing(out, to)
+        if new is not pdu:
+            new = resealed(pdu, new)
+        if to is End.TARGET:
+            self._follow(new)
+        self._cut = None if out.stop is None else (pdu, new)
+        return new
+
+    def unsent(self, pdu: Pdu, *, hidden: bool) -> None:
+        """Take note that a PDU that came in is not written. Raises NumbersError if that cannot be hidden."""
+        self._numbers.unsent(self._conn, pdu.sender, pdu, "hidden" if hidden else "raw")
+
+    def _authored(self, out: Out, to: End) -> Pdu:
+        pdu = out.pdu
+        if to is End.TARGET and pdu.opcode in _REQUESTS and pdu["ITT"] != NO_TAG and not out.raw:
+            self._numbers.own(self._conn, pdu["ITT"])
+        if out.raw and not out.fill:
+            return pdu
+        translate = frozenset() if out.raw else (_GIVEN & frozenset(pdu.fields)) - out.fill
+        return self._numbers.author(self._conn, to, pdu, out.fill, translate)
+
+    def _passing(self, out: Out, to: End) -> Pdu:
+        numbers, conn, pdu = self._numbers, self._conn, out.pdu
+        original = out.original
+        if out.author and not out.extra:
+            return pdu  # a copy: what the receiver meets twice is the fault
+        before = after = False
+        if original is not None:
+            before, after = _consumes(original), _consumes(pdu)
+        if not (out.extra or before is not after or out.exact or numbers.active(conn)):
+            numbers.passed(conn, to, pdu)
+            return pdu
+        new = numbers.outgoing(conn, to, pdu, exact=out.exact, extra=out.extra or (after and not before))
+        if before and not after and original is not None:
+            numbers.unsent(conn, original.sender, original, "hidden")
+        return new
+
+    def _follow(self, pdu: Pdu) -> None:
+        """Keep up with unsolicited data (RFC 7143 11.3.1, 11.7.1)."""
+        if pdu.opcode == Opcode.SCSI_COMMAND and not pdu["F"]:
+            self._unsolicited.add(pdu["ITT"])
+        elif self._unsolicited and pdu.opcode == Opcode.DATA_OUT and pdu["F"] and pdu["TTT"] == NO_TAG:
+            self._unsolicited.discard(pdu["ITT"])
+
+
+def _consumes(pdu: Pdu) -> bool:
+    """Tell whether a PDU uses up a CmdSN, or a StatSN."""
+    opcode = pdu.opcode
+    if opcode in _REQUESTS:
+        return not pdu["I"]
+    if opcode == Opcode.DATA_IN:
+        return bool(pdu["S"])
+    if opcode == Opcode.NOP_IN:
+        return bool(pdu["ITT"] != NO_TAG)
+    return opcode in _STATUS

@@ -1,0 +1,139 @@
+"""Judges what comes behind a fault: whether good I/O works again, and over which connection (LANGUAGE: aftermath).
+
+Good I/O is what the driver says of its own, and a good status that the target really sent behind the fault. Which
+connections met the fault, and who ended them, is read off the events.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from iscsiproxy.language.spec import Scenario
+from iscsiproxy.report.model import Evidence, Finding, Verdict
+from iscsiproxy.runs.driving import Behind, Driver
+from iscsiproxy.session.events import Closed, Event, Fired, Received, Staged
+from iscsiproxy.wire.describe import summary
+from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["Aftermath"]
+
+
+class Aftermath:
+    """Follows the events of one run for what its aftermath is judged by."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._kind = scenario.aftermath
+        self._victim = scenario.victim
+        self._discovery = scenario.traffic.get("io") == "discovery"
+        #: The first firing of an act on each connection
+        self.fired: dict[int, Fired] = {}
+        #: Whether the fault is over
+        self.begun = False
+        self._mark = 0
+        self._ends: dict[int, Closed] = {}
+        self._logouts: dict[int, Received] = {}
+        self._goods: dict[int, Received] = {}
+        self._news = trio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Aftermath {self._kind}, {len(self.fired)} connections met the fault>"
+
+    def take(self, event: Event) -> bool:
+        """Take note of an event; True if it is the target's word that I/O went well."""
+        match event:
+            case Staged(stage="aftermath"):
+                self.begun, self._mark = True, event.n
+            case Fired() if not self.begun:
+                self.fired.setdefault(event.conn, event)
+            case Closed(by="peer"):
+                self._ends.setdefault(event.conn, event)
+                self._news.set()
+                self._news = trio.Event()
+            case Received(leg=End.INITIATOR, pdu=pdu) if pdu.opcode == Opcode.LOGOUT_REQUEST:
+                self._logouts.setdefault(event.conn, event)
+            case Received(leg=End.TARGET, pdu=pdu) if self._is_good(pdu):
+                self._goods[event.conn] = event
+                return True
+        return False
+
+    def _is_good(self, pdu: Pdu) -> bool:
+        if pdu.opcode == Opcode.SCSI_RESPONSE:
+            return pdu["Response"] == 0 and pdu["Status"] == 0
+        if pdu.opcode == Opcode.DATA_IN:
+            return bool(pdu["S"]) and pdu["Status"] == 0
+        return self._discovery and pdu.opcode == Opcode.TEXT_RESPONSE
+
+    async def judge(self, driver: Driver, *, hang: float) -> Finding | None:
+        """Have good I/O done, and say what that shows; None where the scenario wants nothing."""
+        match self._kind:
+            case "none":
+                return None
+            case "ends":
+                return await self._judge_end(driver, hang)
+            case "survives":
+                return self._judge_survival(await driver.behind(anew=False))
+            case _:
+                return await self._judge_recovery(driver)
+
+    async def _judge_recovery(self, driver: Driver) -> Finding:
+        behind = await driver.behind(anew=False)
+        if not behind.good:
+            first = behind.text
+            behind = await driver.behind(anew=True)
+            if behind.good:
+                behind = Behind(good=True, text=f"{behind.text}, over a new session; the old one: {first}")
+        good = max(self._goods.values(), key=lambda event: event.n, default=None)
+        if not behind.good:
+            return self._found("fail", f"no good I/O works any more: {behind.text}", *self._how_they_ended())
+        if good is None or good.n < self._mark:
+            return self._found("inconclusive", f"{behind.text}, but no good status was seen on the wire")
+        return self._found("pass", f"good I/O works again: {behind.text}", _seen(good))
+
+    def _judge_survival(self, behind: Behind) -> Finding:
+        met = [conn for conn in self.fired if conn]
+        for conn in met:
+            end = self._ends.get(conn)
+            if end is not None and end.n > self.fired[conn].n:
+                whose = End.TARGET if end.leg is End.TARGET else End.INITIATOR
+                left = self._logouts.get(conn)
+                if left is not None and left.n < end.n and whose is End.INITIATOR:
+                    continue  # it has logged out: that is how a session ends that has survived
+                blamed = self._victim in ("both", whose.value)
+                text = f"the {whose} ended the connection that met the fault"
+                return self._found("fail" if blamed else "inconclusive", text, _ended(end))
+        over = [self._goods[conn] for conn in met if conn in self._goods and self._goods[conn].n > self.fired[conn].n]
+        if not behind.good:
+            return self._found("fail", f"no good I/O over the connection that met the fault: {behind.text}")
+        if not over:
+            return self._found("inconclusive", "no good status was seen over the connection that met the fault")
+        return self._found("pass", f"the connection that met the fault does good I/O: {behind.text}", _seen(over[-1]))
+
+    async def _judge_end(self, driver: Driver, hang: float) -> Finding:
+        with trio.move_on_after(hang):
+            while any(conn and conn not in self._ends for conn in self.fired):
+                await self._news.wait()
+        left = [conn for conn in self.fired if conn and conn not in self._ends]
+        if left:
+            return self._found("fail", f"connection {left[0]}, which met the fault, is still there after {hang:g} s")
+        behind = await driver.behind(anew=True)
+        if not behind.good:
+            return self._found("fail", f"a new login does not work: {behind.text}", *self._how_they_ended())
+        return self._found(
+            "pass", f"the connection is gone, and a new login works: {behind.text}", *self._how_they_ended()
+        )
+
+    def _how_they_ended(self) -> tuple[Evidence, ...]:
+        return tuple(_ended(self._ends[conn]) for conn in self.fired if conn in self._ends)
+
+    def _found(self, verdict: Verdict, text: str, *evidence: Evidence) -> Finding:
+        return Finding(about="aftermath", verdict=verdict, text=f"{self._kind}: {text}", evidence=evidence)
+
+
+def _seen(event: Received) -> Evidence:
+    return Evidence(n=event.n, at=event.at, conn=event.conn, leg=str(event.leg), text=summary(event.pdu))
+
+
+def _ended(event: Closed) -> Evidence:
+    text = f"{event.how.upper()} by the {event.leg}"
+    return Evidence(n=event.n, at=event.at, conn=event.conn, leg=str(event.leg), text=text)

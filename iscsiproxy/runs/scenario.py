@@ -1,0 +1,523 @@
+"""One run of one scenario: steady state, fault, aftermath, and what it came to.
+
+A fresh proxy and fresh sessions. First the initiator does clean I/O with nothing armed, or nothing is proven by what
+follows. Then the rules come into force, before the login of a new session, and traffic goes on until every expectation
+is decided or the time is up. Then everything is cleared, and the aftermath shows whether good I/O works again. All of
+it is in the journal, and every verdict but that of the driver's own I/O is read off the events that are in there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Final, Literal
+
+import trio
+
+from iscsiproxy.capture import Capture
+from iscsiproxy.engine.facts import Look
+from iscsiproxy.errors import InternalError, PeerError, UserError
+from iscsiproxy.journal import Journal, record_of
+from iscsiproxy.language.spec import Moment, Scenario, Wait
+from iscsiproxy.proxy import Address, Proxy, Route, Sink
+from iscsiproxy.report.model import Evidence, Finding, RuleCount, RunResult, Verdict
+from iscsiproxy.runs.aftermath import Aftermath
+from iscsiproxy.runs.driving import CommandDriver, Context, Driver, ExternalDriver
+from iscsiproxy.runs.embedded import EmbeddedDriver
+from iscsiproxy.runs.expectations import BarrierWanted, Watch
+from iscsiproxy.runs.initiators import InitiatorSpec
+from iscsiproxy.runs.needs import Fact, asks_login, unmet, with_facts
+from iscsiproxy.runs.scratch import Extent
+from iscsiproxy.runs.targets import Target
+from iscsiproxy.runs.verdicts import VERDICTS, Result
+from iscsiproxy.session.events import Event, FullFeature, IoDone, Staged
+from iscsiproxy.session.snapshot import Phase, Snapshot
+from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.pdu import Pdu
+
+__all__ = ["RunPlan", "run_scenario"]
+
+_LOOPBACK: Final = "127.0.0.1"
+#: How long the session of the steady state has to be gone, and what is held to go out, in seconds
+_GONE = 2.0
+_CLOSE = 3.0
+_LOOK_AGAIN = 0.01
+#: The standard that a run is held to, unless somebody says otherwise
+_PROFILE: Final = "rfc7143"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """One run as it is asked for. Times are seconds.
+
+    `timeout` bounds the steady state and the fault together. `folder` is where the journal goes, and with `capture`
+    what was on the wire; None: nowhere. `listen` is where an external initiator is told to come.
+    """
+
+    name: str
+    scenario: Scenario
+    target: Target
+    initiator: InitiatorSpec
+    seed: int
+    timeout: float
+    extent: Extent | None = None
+    steady: bool = True
+    listen: Address | None = None
+    folder: Path | None = None
+    capture: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+async def run_scenario(plan: RunPlan, *, say: Callable[[str], None], interrupt: trio.Event) -> RunResult:
+    """Play it and judge it. Whatever goes wrong in it is part of the result, but for UserError, which is raised.
+
+    `interrupt` ends it early and cleanly: everything is cleared, and the result is inconclusive.
+    """
+    return await _Run(plan, say).play(interrupt)
+
+
+class _Run:
+    """One run while it lasts."""
+
+    def __init__(self, plan: RunPlan, say: Callable[[str], None]) -> None:
+        scenario = plan.scenario
+        self._plan = plan
+        self._say = say
+        self._facts = _facts(plan)
+        self._scenario = with_facts(scenario, self._facts)
+        self._watch = Watch(self._scenario, seed=plan.seed)
+        self._aftermath = Aftermath(self._scenario)
+        self._rng = Random(plan.seed)
+        self._proxy: Proxy | None = None
+        self._needs_open = any(map(asks_login, scenario.needs))
+        self._stage = ""
+        self._news = trio.Event()
+        self._good = trio.Event()
+        self._conn = 0  #: the connection that reached full feature phase last
+        self._unsent: list[BarrierWanted] = []
+        self._findings: list[Finding] = []
+        self._late: Finding | None = None  #: the time was up
+        self._last: Finding | None = None  #: the aftermath's
+        self._skipped = False
+        self._judged = False
+        self._broken: list[Exception] = []
+
+    def __repr__(self) -> str:
+        return f"<Run {self._plan.name}: {self._stage or 'not begun'}>"
+
+    # --- the whole ------------------------------------------------------------------------------------------------
+
+    async def play(self, interrupt: trio.Event) -> RunResult:
+        """Do it all."""
+        plan = self._plan
+        began, started = trio.current_time(), time.time()
+        files: dict[str, str] = {}
+        if not self._needs_at_once():
+            with ExitStack() as stack:
+                sinks = [Sink(self._take, pdus=True), *self._recorders(started, stack, files)]
+                proxy = Proxy(
+                    [Route(plan.listen or Address(_LOOPBACK, 0), plan.target.address)],
+                    scenarios=[self._scenario],
+                    rng=self._rng,
+                    sinks=sinks,
+                    armed=False,
+                )
+                self._proxy = proxy
+                try:
+                    async with trio.open_nursery() as nursery:
+                        routes = await nursery.start(proxy.run)
+                        await self._between(routes[0].listen, interrupt, nursery)
+                        nursery.cancel_scope.cancel()
+                except Exception as raised:  # noqa: BLE001 - it is reported, and the run proves nothing
+                    error = _only(raised)
+                    if isinstance(error, UserError):
+                        raise error from None
+                    self._broken.append(error)
+            self._conclude()
+        return self._result(trio.current_time() - began, started, files)
+
+    def _recorders(self, started: float, stack: ExitStack, files: dict[str, str]) -> Iterable[Sink]:
+        plan = self._plan
+        if plan.folder is None:
+            return
+        journal = Journal(
+            plan.folder / "journal.jsonl",
+            started=started,
+            seed=plan.seed,
+            maps=[str(plan.target.address)],
+            scenarios=[plan.scenario.name],
+            facts={
+                "run": plan.name,
+                "target": plan.target.spec.shown,
+                "initiator": plan.initiator.shown,
+                "params": dict(plan.scenario.params),
+                "axes": dict(plan.scenario.axes),
+            },
+        )
+        stack.callback(self._closed, "journal", journal)
+        files["journal"] = str(plan.folder / "journal.jsonl")
+        yield Sink(journal, pdus=True)
+        if plan.capture:
+            capture = Capture(plan.folder / "capture.pcapng", started=started)
+            stack.callback(self._closed, "capture", capture)
+            files["capture"] = str(plan.folder / "capture.pcapng")
+            yield Sink(capture, pdus=True)
+
+    def _closed(self, what: str, recorder: Journal | Capture) -> None:
+        recorder.close()
+        if recorder.lost:
+            why = recorder.failure or "the disk could not keep up"
+            self._say(f"the {what} of {self._plan.name} lacks {recorder.lost} records: {why}")
+
+    async def _between(self, portal: Address, interrupt: trio.Event, nursery: trio.Nursery) -> None:
+        """Do what is done while the proxy runs, and clear everything at the end, whatever that was."""
+        proxy = self._proxy
+        assert proxy is not None
+        driver = self._driver(portal, nursery)
+        with trio.CancelScope() as scope:
+
+            async def obey() -> None:
+                await interrupt.wait()
+                scope.cancel()
+
+            nursery.start_soon(obey)
+            try:
+                await self._phases(driver)
+            except PeerError as error:
+                self._find("steady state", "inconclusive", str(error))
+        if scope.cancelled_caught:
+            self._find("run", "inconclusive", "interrupted")
+        self._end_fault()
+        with trio.move_on_after(_CLOSE):
+            await driver.close()
+        self._enter("cleared")
+        await proxy.shutdown()
+
+    def _driver(self, portal: Address, nursery: trio.Nursery) -> Driver:
+        plan = self._plan
+        timing = plan.scenario.timing
+        context = Context(
+            portal=portal,
+            target=plan.target,
+            initiator=plan.initiator,
+            seed=plan.seed,
+            patience=max(2 * timing.hang, timing.within),
+            tell=self._tell,
+            say=self._say,
+            environment=plan.environment,
+        )
+        match plan.initiator.kind:
+            case "command":
+                return CommandDriver(context)
+            case "external":
+                return ExternalDriver(context, lambda: self._good, self._hang_up)
+            case _:
+                return EmbeddedDriver(
+                    context, plan.scenario, nursery, extent=plan.extent, busy=lambda: bool(self._unfired())
+                )
+
+    # --- the phases -----------------------------------------------------------------------------------------------
+
+    async def _phases(self, driver: Driver) -> None:
+        plan = self._plan
+        with trio.move_on_after(plan.timeout) as limit:
+            if plan.steady:
+                self._enter("steady")
+                said = await driver.steady()
+                self._find("steady state", "pass", said)
+                await self._alone()
+            if not self._skipped:
+                await self._fault(driver)
+        if limit.cancelled_caught:
+            what = "before the fault" if self._stage == "steady" else "before all was decided"
+            self._late = Finding(about="time", verdict="inconclusive", text=f"{plan.timeout:g} s were over {what}")
+        self._end_fault()
+        fired = self._aftermath.fired
+        if self._skipped or not fired or self._stage != "aftermath":
+            return
+        finding = await self._aftermath.judge(driver, hang=plan.scenario.timing.hang)
+        self._last = finding
+
+    async def _alone(self) -> None:
+        """Wait until nobody is connected: the fault is to meet a session of its own."""
+        relay = self._proxy.relay if self._proxy is not None else None
+        with trio.move_on_after(_GONE):
+            while relay is not None and relay.pairs:  # noqa: ASYNC110 - what becomes of an ended pair is no event
+                await trio.sleep(_LOOK_AGAIN)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        relay = self._proxy.relay if self._proxy is not None else None
+        for pair in list(relay.pairs.values()) if relay is not None else ():
+            pair.fault_close("rst", "both")
+
+    async def _fault(self, driver: Driver) -> None:
+        assert self._proxy is not None
+        self._enter("fault")
+        self._proxy.arm()
+        over = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(driver.fault, over)
+            await self._until_decided()
+            self._end_fault()
+            over.set()
+
+    async def _until_decided(self) -> None:
+        """Send the barriers that are wanted, tell the time, and return when nothing more is to be awaited."""
+        timing = self._plan.scenario.timing
+        begin = self._now
+        fire_by = begin + timing.within + _waits(self._scenario)
+        settled: float | None = None
+        while not (self._skipped or self._broken or self._crashes()):
+            now = self._now
+            try:
+                if (due := self._watch.due()) is not None and due <= now:
+                    self._watch.tick(now)
+                self._unsent += self._watch.wanted()
+                decided = self._watch.decided
+                due = self._watch.due()
+            except Exception as error:  # noqa: BLE001 - a check that breaks makes the run inconclusive, never green
+                self._broken.append(error)
+                return
+            self._ping()
+            times = [] if due is None else [due]
+            if self._unfired():
+                if now >= fire_by:
+                    return
+                times.append(fire_by)
+            elif decided:
+                # What the last act did may still be on its way.
+                settled = settled or now + timing.quiet
+                if now >= settled:
+                    return
+                times.append(settled)
+            await self._newer(min(times, default=None))
+
+    def _ping(self) -> None:
+        """Send the barriers that are wanted, on any connection where it does not matter which."""
+        assert self._proxy is not None
+        relay = self._proxy.relay
+        if relay is None or relay.engine is None:
+            return
+        left = []
+        for wanted in self._unsent:
+            conn = wanted.conn
+            if not conn:
+                there = [one for one in relay.pairs if self._phase(one) is Phase.FULL_FEATURE]
+                if not there:
+                    left.append(wanted)
+                    continue
+                conn = there[-1]
+            relay.ping(conn, wanted.end, wanted.text, scenario=self._scenario.name)
+        self._unsent = left
+
+    def _phase(self, conn: int) -> Phase:
+        assert self._proxy is not None
+        assert self._proxy.relay is not None
+        return self._proxy.relay.trackers[End.INITIATOR].phase(conn)
+
+    async def _newer(self, at: float | None = None) -> None:
+        """Wait for the next event, or until that time of the run."""
+        seconds = float("inf") if at is None else max(0.0, at - self._now)
+        with trio.move_on_after(seconds):
+            await self._news.wait()
+        # What comes in one batch is looked at once.
+        await trio.lowlevel.checkpoint()
+
+    def _end_fault(self) -> None:
+        """End the part that is judged by expectations, and clear every fault. Idempotent."""
+        if self._stage != "fault":
+            return
+        assert self._proxy is not None
+        self._enter("aftermath")
+        if self._proxy.relay is not None:
+            self._proxy.relay.end()
+
+    # --- what happens ---------------------------------------------------------------------------------------------
+
+    @property
+    def _now(self) -> float:
+        relay = self._proxy.relay if self._proxy is not None else None
+        return relay.now if relay is not None else 0.0
+
+    def _take(self, event: Event) -> None:
+        """Be the sink: everything that is judged comes by here. Never raises."""
+        try:
+            if not self._judged:
+                self._watch.take(record_of(event))
+            if isinstance(event, FullFeature) and event.leg is End.INITIATOR:
+                self._conn = event.conn
+                if self._needs_open:
+                    self._needs_at_login(event)
+            if self._aftermath.take(event):
+                self._good.set()
+                self._good = trio.Event()
+        except Exception as error:  # noqa: BLE001 - a check that breaks makes the run inconclusive, never green
+            self._broken.append(error)
+            self._judged = True
+        self._news.set()
+        self._news = trio.Event()
+
+    def _tell(self, what: Literal["good", "error", "mismatch"], text: str) -> None:
+        if self._proxy is not None and self._proxy.relay is not None:
+            self._proxy.relay.tell(lambda n, at: IoDone(n=n, at=at, conn=self._conn, what=what, text=text))
+
+    def _enter(self, stage: Literal["steady", "fault", "aftermath", "cleared"]) -> None:
+        self._stage = stage
+        if self._proxy is not None and self._proxy.relay is not None:
+            name = self._plan.name
+            self._proxy.relay.tell(lambda n, at: Staged(n=n, at=at, conn=0, stage=stage, text=name))
+
+    # --- needs ----------------------------------------------------------------------------------------------------
+
+    def _needs_at_once(self) -> bool:
+        """Judge the needs that no login has a part in; True if one is not met."""
+
+        def nothing(*_: object) -> Snapshot:
+            raise InternalError("no login has a part in it")
+
+        look = Look(0, 0.0, End.INITIATOR, nothing, self._rng, {})
+        needs = [need for need in self._plan.scenario.needs if not asks_login(need)]
+        self._missing(unmet(needs, look, self._facts), None)
+        return self._skipped
+
+    def _needs_at_login(self, event: FullFeature) -> None:
+        """Judge the others by the first login that counts."""
+        scenario = self._plan.scenario
+        if self._stage == "steady" and scenario.negotiate:
+            return  # what is negotiated there is not what the scenario will have
+        assert self._proxy is not None
+        assert self._proxy.relay is not None
+        trackers = self._proxy.relay.trackers
+
+        def state(conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
+            return trackers[leg].snapshot(conn, pdu, at=event.at)
+
+        session = state(event.conn, event.leg, None).session
+        wanted = "Discovery" if scenario.traffic.get("io") == "discovery" else "Normal"
+        if session is not None and session.type != wanted:
+            return
+        self._needs_open = False
+        look = Look(event.conn, event.at, event.leg, state, self._rng, {}, event="full-feature", n=event.n)
+        needs = [need for need in scenario.needs if asks_login(need)]
+        self._missing(unmet(needs, look, self._facts), event)
+
+    def _missing(self, found: tuple[str, ...], event: FullFeature | None) -> None:
+        evidence: tuple[Evidence, ...] = ()
+        if event is not None:
+            text = "full feature phase"
+            evidence = (Evidence(n=event.n, at=event.at, conn=event.conn, leg=str(event.leg), text=text),)
+        for text in found:
+            self._skipped = True
+            self._find("need", "skipped", text, evidence)
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _find(self, about: str, verdict: Verdict, text: str, evidence: tuple[Evidence, ...] = ()) -> None:
+        self._findings.append(Finding(about=about, verdict=verdict, text=text, evidence=evidence))
+
+    def _unfired(self) -> tuple[str, ...]:
+        relay = self._proxy.relay if self._proxy is not None else None
+        return relay.engine.unfired() if relay is not None and relay.engine is not None else ()
+
+    def _crashes(self) -> list[Exception]:
+        relay = self._proxy.relay if self._proxy is not None else None
+        return [*(relay.crashes if relay is not None else ()), *self._plan.target.crashes]
+
+    def _conclude(self) -> None:
+        """Add what the watch says, and what broke."""
+        met = self._stage == "cleared" and self._aftermath.begun
+        if not self._skipped and met:
+            try:
+                self._watch.finish(self._now)
+                results = (*self._watch.troubles(self._unfired()), *self._watch.results())
+            except Exception as error:  # noqa: BLE001 - a check that breaks makes the run inconclusive, never green
+                self._broken.append(error)
+            else:
+                self._findings += map(_finding, results)
+        self._findings += [one for one in (self._late, self._last) if one is not None]
+        for one in (*self._broken, *self._crashes()):
+            self._find("crash", "inconclusive", f"internal error: {one!r}")
+
+    def _result(self, seconds: float, started: float, files: Mapping[str, str]) -> RunResult:
+        plan = self._plan
+        relay = self._proxy.relay if self._proxy is not None else None
+        counts = relay.engine.counters() if relay is not None and relay.engine is not None else ()
+        found = {finding.verdict for finding in self._findings}
+        return RunResult(
+            name=plan.name,
+            scenario=plan.scenario.name,
+            verdict=next((verdict for verdict in VERDICTS if verdict in found), "inconclusive"),
+            findings=tuple(self._findings),
+            title=plan.scenario.title,
+            victim=plan.scenario.victim,
+            file=plan.scenario.file,
+            axes=dict(plan.scenario.axes),
+            params=dict(plan.scenario.params),
+            covers=plan.scenario.covers,
+            cites=plan.scenario.cites,
+            seed=plan.seed,
+            started=datetime.fromtimestamp(started, UTC).isoformat(),
+            seconds=seconds,
+            rules=tuple(
+                RuleCount(rule=one.rule, matched=one.matched, fired=one.fired, optional=one.optional) for one in counts
+            ),
+            files=dict(files),
+            crash=bool(self._broken or self._crashes()),
+        )
+
+
+def _facts(plan: RunPlan) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {
+        "profile": _PROFILE,
+        "initiator.kind": plan.initiator.kind,
+        "target.kind": plan.target.spec.kind,
+    }
+    if plan.initiator.kind == "embedded":
+        facts["initiator.depth"] = int(str(plan.scenario.traffic.get("depth", "1")))
+    if plan.target.units is not None:
+        facts["target.LUs"] = plan.target.units
+    return facts
+
+
+def _waits(scenario: Scenario) -> float:
+    """Give how long the rules may wait by themselves before they fire."""
+    rules = [*scenario.rules, *(r for machine in scenario.machines for state in machine.states for r in state.rules)]
+    return sum(max((_length(moment) for moment in rule.when), default=0.0) for rule in rules)
+
+
+def _length(moment: Moment) -> float:
+    return sum(step.high for step in moment.steps if isinstance(step, Wait))
+
+
+def _finding(result: Result) -> Finding:
+    note = f" ({result.note})" if result.note else ""
+    # The line that decided says enough of a list of them.
+    subject = "" if result.text.startswith("first:") else result.text
+    return Finding(
+        about=result.kind,
+        verdict=result.verdict,
+        text=f"{subject}: {result.why}{note}" if subject else f"{result.why}{note}",
+        evidence=tuple(
+            Evidence(
+                n=one.n or None,
+                at=one.at,
+                conn=one.conn,
+                leg=str(one.leg) if one.leg is not None else "",
+                text=one.text,
+            )
+            for one in result.evidence
+        ),
+    )
+
+
+def _only(error: Exception) -> Exception:
+    """Unwrap what a nursery has wrapped."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,150 @@
+"""What speaks against a run besides its expectations: hangs, rules that never fired, acts that could not be done.
+
+Of a rule the journal tells that an act fired, and on what; a firing counts unless the journal says of the same one that
+an act failed, was shadowed, or waited in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from iscsiproxy.language.spec import NOWHERE, Position, Rule, Scenario
+from iscsiproxy.runs.evidence import evidence_of
+from iscsiproxy.runs.verdicts import Evidence, Result
+from iscsiproxy.session.events import Bound, Decided, Event, Fired, Noted, Pinged
+
+__all__ = ["Troubles"]
+
+#: How many of a kind are told.
+_SHOWN = 8
+
+
+class Troubles:
+    """Takes every event of a run, and says what was wrong with the run itself."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._rules = {f"{scenario.name}/{rule.name}": rule for rule in scenario.rules}
+        self._firings: dict[tuple[str, int | None], bool] = {}
+        self._reasons: dict[str, list[Evidence]] = {}
+        self._hangs: list[Result] = []
+        self._results: list[Result] = []
+
+    def __repr__(self) -> str:
+        return f"<Troubles {self._scenario.name} {len(self._hangs)} hangs, {len(self._results)} others>"
+
+    def take(self, event: Event) -> None:
+        """Take note of an event."""
+        match event:
+            case Fired() if self._ours(event.rule):
+                self._firings.setdefault((event.rule, event.of), True)
+            case Bound() if event.rule in self._rules and not self._rules[event.rule].do:
+                self._firings[event.rule, event.of] = True
+            case Decided() if self._ours(event.rule):
+                self._decided(event)
+            case Pinged(what="hung"):
+                self._hung(event)
+            case Noted(rule="") if event.text.startswith("internal error"):
+                self._add(Result(verdict="inconclusive", kind="check", text="the proxy", why=event.text), event)
+            case _:
+                pass
+
+    def lost(self, count: int, *, needed: bool) -> None:
+        """Take note that events are missing; `needed` while something was still to be decided."""
+        if needed:
+            why = f"{count} events are missing while something was to be decided"
+            self._results.append(Result(verdict="inconclusive", kind="journal", text="the journal", why=why))
+
+    def hangs(self) -> tuple[Result, ...]:
+        """Give every hang."""
+        return tuple(self._hangs)
+
+    def results(self, unfired: Iterable[str] | None = None) -> tuple[Result, ...]:
+        """Give everything else; `unfired` as in `Watch.troubles`."""
+        names = tuple(self._unfired() if unfired is None else unfired)
+        found = [*self._results, *map(self._never_fired, names)]
+        took = bool(self._scenario.negotiate) and bool(self._rules)
+        if took and not names and not any(self._firings.values()):
+            why = "the keys were settled so, but no rule met the traffic that they were for"
+            where = self._scenario.sections.get("negotiate", NOWHERE)
+            found.append(Result(verdict="inconclusive", kind="negotiate", text="negotiate", why=why, position=where))
+        return tuple(found)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _decided(self, event: Decided) -> None:
+        if event.what == "skipped":
+            where = self._scenario.sections.get("negotiate", NOWHERE)
+            self._add(
+                Result(verdict="skipped", kind="negotiate", text="negotiate", why=event.text, position=where), event
+            )
+        elif event.what in ("failed", "shadowed", "expired"):
+            self._firings[event.rule, event.of] = False
+            self._reasons.setdefault(event.rule, []).append(evidence_of(event))
+            if event.what == "failed":
+                rule = event.rule.partition("/")[2]
+                self._add(
+                    Result(
+                        verdict="inconclusive",
+                        kind="act",
+                        text=f"rule {rule}",
+                        why=f"an act could not be done: {event.text}",
+                        position=self._place(event.rule),
+                    ),
+                    event,
+                )
+
+    def _hung(self, event: Pinged) -> None:
+        victim = self._scenario.victim in ("both", event.end.value)
+        self._hangs.append(
+            Result(
+                verdict="fail" if victim else "inconclusive",
+                kind="hang",
+                text=f"the {event.end} answers within {self._scenario.timing.hang:g} s",
+                why="neither an answer nor the end of the connection came" + (f": {event.text}" if event.text else ""),
+                evidence=(evidence_of(event),),
+                position=self._scenario.sections.get("timing", NOWHERE),
+            )
+        )
+
+    def _add(self, result: Result, event: Event) -> None:
+        if sum(one.kind == result.kind for one in self._results) < _SHOWN:
+            self._results.append(
+                Result(
+                    verdict=result.verdict,
+                    kind=result.kind,
+                    text=result.text,
+                    why=result.why,
+                    evidence=(evidence_of(event),),
+                    position=result.position,
+                )
+            )
+
+    def _unfired(self) -> Iterable[str]:
+        fired = {rule for (rule, _), counts in self._firings.items() if counts}
+        return (name for name, rule in self._rules.items() if not rule.optional and name not in fired)
+
+    def _never_fired(self, name: str) -> Result:
+        reasons = self._reasons.get(name, [])
+        rule = self._rules.get(name)
+        when = f" when {_when(rule)}" if rule is not None else ""
+        why = f"it never came to its end: {reasons[0].text}" if reasons else "it never fired"
+        return Result(
+            verdict="inconclusive",
+            kind="rule",
+            text=f"rule {name.partition('/')[2]}{when}",
+            why=why,
+            evidence=tuple(reasons[:_SHOWN]),
+            position=self._place(name),
+        )
+
+    def _place(self, name: str) -> Position:
+        rule = self._rules.get(name)
+        return NOWHERE if rule is None else rule.position
+
+    def _ours(self, rule: str) -> bool:
+        return rule.partition("/")[0] == self._scenario.name
+
+
+def _when(rule: Rule) -> str:
+    return " or ".join(moment.text for moment in rule.when)

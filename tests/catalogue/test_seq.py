@@ -1,0 +1,227 @@
+"""Sequence numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from iscsiproxy.peers.initiator import commands
+from iscsiproxy.peers.initiator.session import Session
+from iscsiproxy.peers.target.settings import TargetSettings
+from iscsiproxy.runs.stage import BLOCK
+from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.pdu import Pdu
+from tests.catalogue.harness import Fields, Step, altered, at_initiator, at_target, live, play, row
+from tests.engine.dialogue import data_in, data_out, nop_in, nop_out, r2t, read, scsi_response, write
+from tests.session.dialogue import NAMES, TPGT, login_request, login_response
+
+__all__: list[str] = []
+
+#: A READ of four Data-Ins, and a WRITE of four Data-Outs.
+READ, READ_DONE = read(2, 10), scsi_response(2, 101, ExpDataSN=4)
+DATA_IN = [data_in(2, sn, bytes(1024), BufferOffset=1024 * sn, F=int(sn == 3)) for sn in range(4)]
+WRITE, ASK, WRITE_DONE = write(2, 10), r2t(2, 7, DesiredDataTransferLength=4096), scsi_response(2, 101)
+DATA_OUT = [data_out(2, sn, bytes(1024), ttt=7, BufferOffset=1024 * sn, F=int(sn == 3)) for sn in range(4)]
+READING: tuple[Step, ...] = (READ, *DATA_IN, READ_DONE)
+WRITING: tuple[Step, ...] = (WRITE, ASK, *DATA_OUT, WRITE_DONE)
+ANOTHER = read(3, 11)
+
+
+@row("SEQ-01")
+def test_a_command_is_lost() -> None:
+    played = at_target("- {when: SCSI-Command where not I nth 1, do: drop}", READ, ANOTHER)
+    played.assert_missing(READ)
+
+
+@row("SEQ-02")
+def test_a_command_comes_again_while_it_is_carried_out() -> None:
+    other = write(3, 11)
+    played = at_target("cmdsn_duplicate_write", WRITE, other, ASK, *DATA_OUT, WRITE_DONE)
+    played.assert_added(other, other)
+
+
+@row("SEQ-03")
+def test_an_immediate_command_far_outside_the_window() -> None:
+    ping = nop_out(3, 11, I=1)
+    rules = "- {when: NOP-Out where I nth 1, do: {set: {CmdSN: session.MaxCmdSN + 1000}}}"
+    at_target(rules, READ, ping, ANOTHER).assert_changed(ping, {"CmdSN": 1040})
+
+
+@row("SEQ-04")
+def test_a_flood_of_immediate_commands() -> None:
+    ping = nop_out(3, 11, I=1)
+    played = at_target("- {when: NOP-Out where I nth 1, do: {duplicate: {count: 63, ITT: fresh}}}", ping, READ)
+    tags = [pdu["ITT"] for pdu in played.victim if pdu.label == "NOP-Out"]
+    assert len(set(tags)) == len(tags) == 64
+    played.assert_added(ping, *(altered(ping, {"ITT": tag}) for tag in tags[1:]))
+
+
+LEADING = login_request(NAMES), login_response(TPGT)
+
+
+@row("SEQ-06")
+def test_cmdsn_wraps_around() -> None:
+    rules = """
+    params: {offset: 0xfffffff4}
+    rules:
+      - when: Login-Request or SCSI-Command or NOP-Out
+        do: {set: {CmdSN: CmdSN + $offset}}
+      - when: Login-Response or SCSI-Response or Data-In or NOP-In
+        do: {set: {ExpCmdSN: ExpCmdSN - $offset, MaxCmdSN: MaxCmdSN - $offset}}
+    """
+    reads = [read(n, n + 8) for n in range(2, 6)]
+    plain = [login_response(TPGT), *(scsi_response(n, n + 99) for n in range(2, 6))]
+    answers = [answer.with_fields({"ExpCmdSN": 0xFFFFFFFF, "MaxCmdSN": 0x1D}) for answer in plain]
+    script = (LEADING[0], answers[0], *reads, *answers[1:])
+    played = play(rules, *script, login=False)
+    numbers = (0xFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFF, 0, 1)
+    changed: list[tuple[Pdu, Fields]] = [
+        (pdu, {"CmdSN": number}) for pdu, number in zip((LEADING[0], *reads), numbers, strict=True)
+    ]
+    played.assert_changed(*changed[0], *changed[1:])
+    back: list[tuple[Pdu, Fields]] = [(pdu, {"ExpCmdSN": 11, "MaxCmdSN": 41}) for pdu in answers]
+    played.at(End.INITIATOR).assert_changed(*back[0], *back[1:])
+
+
+@row("SEQ-07")
+def test_statsn_wraps_around() -> None:
+    rules = """
+    params: {offset: 0xffffff9a}
+    rules:
+      - when: Login-Response or SCSI-Response or NOP-In
+        do: {set: {StatSN: StatSN + $offset}}
+      - when: SCSI-Command or NOP-Out
+        do: {set: {ExpStatSN: ExpStatSN - $offset}}
+    """
+    pairs = [(read(n, n + 8, ExpStatSN=(n + 0xFFFFFFFD) & 0xFFFFFFFF), scsi_response(n, n + 99)) for n in range(2, 6)]
+    script = (*LEADING, *(pdu for pair in pairs for pdu in pair))
+    played = play(rules, *script, login=False).at(End.INITIATOR)
+    numbers = (0xFFFFFFFE, 0xFFFFFFFF, 0, 1, 2)
+    changed: list[tuple[Pdu, Fields]] = [
+        (pdu, {"StatSN": number})
+        for pdu, number in zip((LEADING[1], *(answer for _, answer in pairs)), numbers, strict=True)
+    ]
+    played.assert_changed(*changed[0], *changed[1:])
+    back: list[tuple[Pdu, Fields]] = [(command, {"ExpStatSN": command["ITT"] + 99}) for command, _ in pairs]
+    played.at(End.TARGET).assert_changed(*back[0], *back[1:])
+
+
+@row("SEQ-08")
+def test_the_window_is_closed_for_some_time() -> None:
+    rules = """
+    - when: SCSI-Response or Data-In or NOP-In or R2T
+      until: SCSI-Response then 5s
+      do: {set: {MaxCmdSN: ExpCmdSN - 1}}
+    """
+    early, later, last = scsi_response(2, 101), nop_in(3, 102), scsi_response(4, 103)
+    played = at_initiator(rules, early, 4, later, 4, last)
+    played.assert_changed(early, {"MaxCmdSN": 9}, (later, {"MaxCmdSN": 9}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes"),
+    [
+        pytest.param("MaxCmdSN: MaxCmdSN - 5", {"MaxCmdSN": 35}, marks=row("SEQ-09")),
+        pytest.param("MaxCmdSN: ExpCmdSN - 2", {"MaxCmdSN": 8}, marks=row("SEQ-10")),
+        pytest.param("ExpCmdSN: ExpCmdSN + 100", {"ExpCmdSN": 110}, marks=row("SEQ-11")),
+        pytest.param("StatSN: StatSN + 5", {"StatSN": 106}, marks=row("SEQ-12")),
+        pytest.param("StatSN: StatSN + 0x80000000", {"StatSN": 0x80000065}, marks=row("SEQ-13")),
+        pytest.param("ExpDataSN: ExpDataSN + 1", {"ExpDataSN": 5}, marks=row("SEQ-19")),
+    ],
+)
+def test_a_number_of_the_response_is_wrong(fields: str, changes: Fields) -> None:
+    rules = f"- {{when: SCSI-Response nth 1, do: {{set: {{{fields}}}}}}}"
+    at_initiator(rules, *READING, ANOTHER, scsi_response(3, 102)).assert_changed(READ_DONE, changes)
+
+
+@row("SEQ-14")
+def test_a_response_comes_twice() -> None:
+    played = at_initiator("- {when: SCSI-Response nth 1, do: duplicate}", *READING, scsi_response(3, 102))
+    played.assert_added(READ_DONE, READ_DONE)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "script", "lost"),
+    [
+        pytest.param("SCSI-Response nth 1", READING, READ_DONE, marks=row("SEQ-15")),
+        pytest.param("Data-In where DataSN == 1 nth 1", READING, DATA_IN[1], marks=row("SEQ-16")),
+        pytest.param("R2T nth 1", WRITING, ASK, marks=row("SEQ-20")),
+    ],
+)
+def test_a_pdu_is_lost(pattern: str, script: tuple[Step, ...], lost: Pdu) -> None:
+    at_initiator(f"- {{when: {pattern}, do: drop}}", *script).assert_missing(lost)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "script", "twice"),
+    [
+        pytest.param("Data-In where DataSN == 1 nth 1", READING, DATA_IN[1], marks=row("SEQ-17")),
+        pytest.param("R2T nth 1", WRITING, ASK, marks=row("SEQ-21")),
+    ],
+)
+def test_a_pdu_comes_twice(pattern: str, script: tuple[Step, ...], twice: Pdu) -> None:
+    at_initiator(f"- {{when: {pattern}, do: duplicate}}", *script).assert_added(twice, twice)
+
+
+@row("SEQ-18")
+def test_two_data_ins_change_places() -> None:
+    rules = """
+    - when: Data-In where DataSN == 1 nth 1 as early
+      do:
+        - delay: {until: Data-In of early where DataSN == 2 then 1ms, overtake: yes}
+    """
+    played = at_initiator(rules, READ, *DATA_IN[:3], 1, DATA_IN[3], READ_DONE)
+    played.assert_order(DATA_IN[2], DATA_IN[1])
+
+
+@row("SEQ-22")
+def test_r2tsn_jumps() -> None:
+    played = at_initiator("- {when: R2T nth 1, do: {set: {R2TSN: R2TSN + 1}}}", *WRITING)
+    played.assert_changed(ASK, {"R2TSN": 1})
+
+
+@row("SEQ-23")
+def test_a_data_out_is_lost() -> None:
+    at_target("data_out_lost", *WRITING).assert_missing(DATA_OUT[2])
+
+
+@row("SEQ-23")
+async def test_a_data_out_is_lost_between_the_embedded_peers() -> None:
+    async def write_once(session: Session) -> None:
+        await session.command(0, commands.test_unit_ready())  # the nexus is new
+        await session.command(0, commands.write10(0, 128), data_out=bytes(BLOCK * 128))
+
+    settings = TargetSettings(initial_r2t=True, immediate_data=False, max_recv_data_segment_length=8192)
+    played = await live("data_out_lost", write_once, target=settings)
+    played.assert_missing(played.pick("Data-Out", 2))
+
+
+@row("SEQ-24")
+def test_a_burst_begins_late() -> None:
+    played = at_target("- {when: Data-Out, do: {set: {DataSN: DataSN + 5}}}", *WRITING)
+    first, *others = ((pdu, {"DataSN": 5 + sn}) for sn, pdu in enumerate(DATA_OUT))
+    played.assert_changed(*first, *others)
+
+
+@row("SEQ-24")
+def test_datasn_stands_still() -> None:
+    played = at_target("- {when: Data-Out where DataSN == 2, do: {set: {DataSN: 1}}}", *WRITING)
+    played.assert_changed(DATA_OUT[2], {"DataSN": 1})
+
+
+@row("SEQ-25")
+def test_nothing_is_acknowledged_any_more() -> None:
+    rules = """
+    - when: SCSI-Command nth 1 as first
+    - when: SCSI-Command or Data-Out or NOP-Out where ExpStatSN > first.ExpStatSN
+      until: SCSI-Command then 30s
+      do: {set: {ExpStatSN: first.ExpStatSN}}
+    """
+    ping, late = nop_out(3, 11, ExpStatSN=102), nop_out(4, 12, ExpStatSN=103)
+    played = at_target(rules, *READING, ping, nop_in(3, 102), 31, late)
+    played.assert_changed(ping, {"ExpStatSN": 101})
+
+
+@row("SEQ-26")
+def test_what_was_never_sent_is_acknowledged() -> None:
+    played = at_target("- {when: NOP-Out nth 1, do: {set: {ExpStatSN: conn.StatSN + 100}}}", ping := nop_out(3, 10))
+    played.assert_changed(ping, {"ExpStatSN": 201})

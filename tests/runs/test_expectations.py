@@ -1,0 +1,604 @@
+"""Every head with every way its window opens and closes: good, bad and too short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from iscsiproxy.engine.facts import Look
+from iscsiproxy.journal import Lost, Record, record_of
+from iscsiproxy.language.spec import Verdict
+from iscsiproxy.runs.expectations import BarrierWanted, Watch, judge
+from iscsiproxy.runs.witness import Witness
+from iscsiproxy.wire.opcodes import Opcode
+from tests.engine.dialogue import nop_in, nop_out, r2t, read, scsi_response, write
+from tests.runs.tale import INITIATOR, TARGET, Tale, judged, results_of, scenario_of, verdicts
+
+__all__: list[str] = []
+
+Part = Callable[[Tale], object]
+
+RESPONSE = scsi_response(1, 100)
+BAD = scsi_response(1, 100, Status=2)
+
+
+def fault(tale: Tale) -> None:
+    tale.dropped(read(1, 1), "n")
+
+
+def answer(tale: Tale) -> None:
+    tale.passed(RESPONSE)
+
+
+def twice(tale: Tale) -> None:
+    tale.passed(RESPONSE)
+    tale.passed(RESPONSE)
+
+
+def other(tale: Tale) -> None:
+    tale.passed(scsi_response(9, 200))
+
+
+def request(tale: Tale) -> None:
+    tale.passed(nop_out(5, 2))
+
+
+def late(tale: Tale) -> None:
+    tale.wait(3).passed(nop_in(5, 101))
+
+
+def too_late(tale: Tale) -> None:
+    tale.wait(30).passed(nop_in(5, 101))
+
+
+def barrier(tale: Tale) -> None:
+    tale.barrier()
+
+
+def hung(tale: Tale) -> None:
+    tale.barrier(how="hung")
+
+
+def close(tale: Tale) -> None:
+    tale.closed(TARGET, "rst")
+
+
+def told(*parts: Part) -> Tale:
+    tale = Tale()
+    for part in parts:
+        part(tale)
+    return tale
+
+
+NEVER = "never: SCSI-Response of n"
+ONE = "exactly: 1 SCSI-Response of n"
+MOST = "at_most: 1 SCSI-Response of n"
+LEAST = "at_least: 1 SCSI-Response of n"
+FIRST = "{first: [{pass: SCSI-Response of n where Status == GOOD}, {warn: SCSI-Response of n}, {fail: nothing}]}"
+UNTIL = "until: NOP-Out"
+WITHIN = "within: 2s"
+AFTER = "after: NOP-Out"
+
+
+def bad_answer(tale: Tale) -> None:
+    tale.passed(BAD)
+
+
+def expect(head: str, *more: str) -> str:
+    return "{" + ", ".join([head.strip("{}") if head is not FIRST else head[1:-1], *more]) + "}"
+
+
+CASES: list[tuple[str, tuple[str, ...], tuple[Part, ...], Verdict]] = [
+    # never
+    (NEVER, (), (fault, other, barrier), "pass"),
+    (NEVER, (), (fault, answer, barrier), "fail"),
+    (NEVER, (), (fault, other), "inconclusive"),
+    (NEVER, (), (fault, barrier, answer), "pass"),
+    (NEVER, (), (answer, fault, barrier), "pass"),
+    (NEVER, (), (barrier, fault, other), "inconclusive"),
+    (NEVER, (), (fault, close), "pass"),
+    (NEVER, (UNTIL,), (fault, request, answer), "pass"),
+    (NEVER, (UNTIL,), (fault, answer, request), "fail"),
+    (NEVER, (UNTIL,), (fault, barrier), "inconclusive"),
+    (NEVER, (UNTIL,), (fault, close), "pass"),
+    (NEVER, (WITHIN,), (fault, late, answer), "pass"),
+    (NEVER, (WITHIN,), (fault, answer, late), "fail"),
+    (NEVER, (WITHIN,), (fault, barrier), "inconclusive"),
+    (NEVER, (AFTER,), (fault, answer, request, barrier), "pass"),
+    (NEVER, (AFTER,), (fault, request, answer, barrier), "fail"),
+    (NEVER, (AFTER,), (fault, barrier), "inconclusive"),
+    (NEVER, ("else: warn",), (fault, answer), "warn"),
+    # exactly
+    (ONE, (), (fault, answer, barrier), "pass"),
+    (ONE, (), (fault, other, barrier), "fail"),
+    (ONE, (), (fault, twice), "fail"),
+    (ONE, (), (fault, answer), "inconclusive"),
+    (ONE, (UNTIL,), (fault, answer, request, answer), "pass"),
+    (ONE, (UNTIL,), (fault, request, answer), "fail"),
+    (ONE, (UNTIL,), (fault, answer), "inconclusive"),
+    (ONE, (WITHIN,), (fault, answer, late), "pass"),
+    (ONE, (WITHIN,), (fault, late, answer), "fail"),
+    (ONE, (WITHIN,), (fault, answer, barrier), "inconclusive"),
+    (ONE, (WITHIN,), (fault, answer, close), "pass"),
+    (ONE, (WITHIN,), (fault, close), "fail"),
+    (ONE, (AFTER, WITHIN), (fault, answer, request, answer, late), "pass"),
+    (ONE, ("else: warn",), (fault, close), "warn"),
+    # at_most
+    (MOST, (), (fault, answer, barrier), "pass"),
+    (MOST, (), (fault, barrier), "pass"),
+    (MOST, (), (fault, twice), "fail"),
+    (MOST, (), (fault, answer), "inconclusive"),
+    (MOST, (UNTIL,), (fault, answer, request, twice), "pass"),
+    (MOST, (UNTIL,), (fault, twice, request), "fail"),
+    (MOST, (WITHIN,), (fault, answer, late, answer), "pass"),
+    (MOST, (WITHIN,), (fault, answer, answer), "fail"),
+    (MOST, (WITHIN,), (fault, close), "pass"),
+    (MOST, (AFTER,), (fault, twice, request, answer, barrier), "pass"),
+    # at_least
+    (LEAST, (), (fault, answer), "pass"),
+    (LEAST, (), (fault, too_late), "fail"),
+    (LEAST, (), (fault, late), "inconclusive"),
+    (LEAST, (), (fault, barrier), "inconclusive"),
+    (LEAST, (), (fault, close), "fail"),
+    (LEAST, (UNTIL,), (fault, answer, request), "pass"),
+    (LEAST, (UNTIL,), (fault, request, answer), "fail"),
+    (LEAST, (UNTIL,), (fault, too_late), "inconclusive"),
+    (LEAST, (WITHIN,), (fault, answer), "pass"),
+    (LEAST, (WITHIN,), (fault, late, answer), "fail"),
+    (LEAST, (WITHIN,), (fault, other), "inconclusive"),
+    (LEAST, (AFTER,), (fault, answer, request, answer), "pass"),
+    (LEAST, (AFTER,), (fault, answer, request, too_late), "fail"),
+    (LEAST, (AFTER,), (fault, answer), "inconclusive"),
+    # first
+    (FIRST, (), (fault, answer), "pass"),
+    (FIRST, (), (fault, bad_answer, answer), "warn"),
+    (FIRST, (), (fault, answer, bad_answer), "pass"),
+    (FIRST, (), (fault, too_late), "fail"),
+    (FIRST, (), (fault, late, barrier), "inconclusive"),
+    (FIRST, (), (fault, close), "fail"),
+    (FIRST, (UNTIL,), (fault, request, answer), "fail"),
+    (FIRST, (UNTIL,), (fault, bad_answer, request), "warn"),
+    (FIRST, (UNTIL,), (fault, too_late), "inconclusive"),
+    (FIRST, (WITHIN,), (fault, late, answer), "fail"),
+    (FIRST, (WITHIN,), (fault, answer), "pass"),
+    (FIRST, (AFTER,), (fault, bad_answer, request, answer), "pass"),
+    (FIRST, (AFTER,), (fault, bad_answer), "inconclusive"),
+]
+
+
+@pytest.mark.parametrize(("head", "more", "parts", "verdict"), CASES)
+def test_a_window(head: str, more: tuple[str, ...], parts: tuple[Part, ...], verdict: Verdict) -> None:
+    assert verdicts(scenario_of(expect(head, *more)), told(*parts)) == [verdict]
+
+
+@pytest.mark.parametrize("head", [NEVER, ONE, MOST, LEAST, FIRST])
+def test_a_window_that_never_opens_is_inconclusive(head: str) -> None:
+    (result, *_) = judged(scenario_of(expect(head)), told(request, answer, barrier, too_late))
+    assert result.verdict == "inconclusive"
+    assert result.why == "the window never opened: fault did not come"
+
+
+# --- moments -------------------------------------------------------------------------------------------------------
+
+
+def test_a_window_opens_with_a_capture() -> None:
+    scenario = scenario_of("{never: SCSI-Response of n, after: n, until: NOP-Out}")
+    tale = told(answer)
+    n = tale.came(read(1, 1))
+    answer(tale)
+    tale.bound("n", n)
+    request(tale)
+    assert verdicts(scenario, tale) == ["pass"]
+
+
+def test_steps_follow_one_another_and_time_runs_from_the_last() -> None:
+    scenario = scenario_of("{never: SCSI-Response of n, after: fault then NOP-Out then 1s, within: 2s}")
+    assert verdicts(scenario, told(request, fault, request, answer, late, too_late)) == ["pass"]
+    assert verdicts(scenario, told(request, fault, request, lambda tale: tale.wait(1.5), answer)) == ["fail"]
+    assert verdicts(scenario, told(request, fault, too_late)) == ["inconclusive"]
+
+
+def test_whichever_moment_comes_first_opens_and_closes() -> None:
+    scenario = scenario_of("{never: SCSI-Response of n, after: [R2T, NOP-Out], until: [5s, NOP-In]}")
+    r2t_first = told(fault, lambda tale: tale.passed(r2t(7, 1)), answer)
+    assert verdicts(scenario, r2t_first) == ["fail"]
+    assert verdicts(scenario, told(fault, request, late, answer)) == ["pass"]
+    assert verdicts(scenario, told(fault, request, lambda tale: tale.wait(6), answer)) == ["pass"]
+
+
+def test_a_barrier_may_open_a_window() -> None:
+    scenario = scenario_of("{at_least: 1 SCSI-Response of n, after: fault then barrier}")
+    assert verdicts(scenario, told(fault, answer, barrier, too_late)) == ["fail"]
+    assert verdicts(scenario, told(fault, barrier, answer)) == ["pass"]
+    assert verdicts(scenario, told(fault, hung, answer)) == ["inconclusive", "fail"]
+
+
+def test_a_window_opens_when_a_pdu_is_let_go_by_hand() -> None:
+    scenario = scenario_of("{at_least: 1 SCSI-Response of n, after: released}")
+    assert verdicts(scenario, told(fault, lambda tale: tale.decide("released"), answer)) == ["pass"]
+    assert verdicts(scenario, told(fault, answer)) == ["inconclusive"]
+
+
+def test_the_fault_is_the_first_act_that_reaches_the_wire() -> None:
+    scenario = scenario_of("{at_least: 1 SCSI-Response, until: NOP-In}", rules="rules: [{when: R2T, do: drop}]")
+    noted = told(lambda tale: tale.act("note", None), answer, late)
+    assert verdicts(scenario, noted) == ["inconclusive"]
+    foreign = told(lambda tale: tale.fired("other/#1", "drop", None, "…"), answer, late)
+    assert verdicts(scenario, foreign) == ["inconclusive"]
+    changed = told(lambda tale: tale.changed(read(1, 1), read(1, 1, LUN=1)), answer)
+    assert verdicts(scenario, changed) == ["pass"]
+    only_said = told(lambda tale: tale.act("set", tale.came(read(1, 1))), answer, late)
+    assert verdicts(scenario, only_said) == ["inconclusive"]
+
+
+def test_neither_the_event_that_opens_nor_the_one_that_closes_is_inside() -> None:
+    scenario = scenario_of("{never: NOP-Out or NOP-In, after: NOP-Out, until: NOP-In}")
+    assert verdicts(scenario, told(fault, request, late)) == ["pass"]
+    assert verdicts(scenario, told(fault, request, request, late)) == ["fail"]
+
+
+# --- barriers ------------------------------------------------------------------------------------------------------
+
+
+def feed(watch: Watch, tale: Tale) -> None:
+    """Give a watch what it has not seen yet."""
+    for event in tale.events:
+        watch.take(record_of(event))
+    tale.events.clear()
+
+
+def test_a_barrier_is_asked_for_once_and_for_all_that_open_together() -> None:
+    scenario = scenario_of("never: SCSI-Response of n\n  - at_most: 1 R2T\n  - {never: Reject, within: 1s}")
+    tale, watch = Tale(), Watch(scenario)
+    feed(watch, tale)
+    assert watch.wanted() == ()
+    fault(tale)
+    feed(watch, tale)
+    text = "expectation 1, expectation 2"
+    assert watch.wanted() == (BarrierWanted(end=TARGET, conn=1, text=text, expectations=(0, 1)),)
+    assert watch.wanted() == ()
+    due = watch.due()
+    assert due is not None
+    tale.wait(0.5).barrier(*text.split(", "))
+    feed(watch, tale)
+    assert [result.verdict for result in watch.results()] == ["pass", "pass"]
+    assert not watch.decided
+    watch.tick(due)
+    assert watch.decided
+    assert watch.due() is None
+
+
+def test_any_barrier_will_do_that_was_sent_behind_the_opening() -> None:
+    scenario = scenario_of(NEVER)
+    tale = told(lambda tale: tale.sent("another"), fault, lambda tale: tale.ended("another"))
+    assert verdicts(scenario, tale) == ["inconclusive"]
+    assert verdicts(scenario, told(fault, lambda tale: tale.barrier("another"))) == ["pass"]
+    wrong_end = told(fault, lambda tale: tale.barrier("another", end=INITIATOR))
+    assert verdicts(scenario, wrong_end) == ["inconclusive"]
+
+
+def test_a_hang_is_a_fail_of_its_own() -> None:
+    results = judged(scenario_of(NEVER), told(fault, hung))
+    assert [(one.verdict, one.kind) for one in results] == [("inconclusive", "expectation"), ("fail", "hang")]
+    results = judged(scenario_of(NEVER), told(fault, lambda tale: tale.barrier("mine", end=INITIATOR, how="hung")))
+    assert [(one.verdict, one.kind) for one in results] == [("inconclusive", "expectation"), ("inconclusive", "hang")]
+
+
+def test_a_close_ends_the_wait_for_a_barrier() -> None:
+    def closed_by(leg: str, by: str) -> Tale:
+        tale = told(fault, lambda tale: tale.sent())
+        tale.closed(TARGET if leg == "target" else INITIATOR, "rst", by=by)  # type: ignore[arg-type]
+        tale.ended(how="closed")
+        return tale
+
+    scenario = scenario_of(NEVER)
+    assert verdicts(scenario, closed_by("target", "peer")) == ["pass"]
+    assert verdicts(scenario, closed_by("target", "fault")) == ["pass"]
+    # Why the initiator went away is not known, nor what the target would have said.
+    assert verdicts(scenario, closed_by("initiator", "peer")) == ["inconclusive"]
+    assert verdicts(scenario, closed_by("target", "proxy")) == ["inconclusive"]
+
+
+def test_both_ends_have_to_answer_when_both_are_victims() -> None:
+    scenario = scenario_of("never: Reject", victim="both")
+    tale, watch = told(fault), Watch(scenario)
+    feed(watch, tale)
+    assert [(one.end, one.conn) for one in watch.wanted()] == [(INITIATOR, 1), (TARGET, 1)]
+    tale.barrier(end=TARGET)
+    feed(watch, tale)
+    assert not watch.decided
+    tale.barrier(end=INITIATOR)
+    feed(watch, tale)
+    assert [result.verdict for result in watch.results()] == ["pass"]
+
+
+def test_on_a_connection_that_is_gone_no_barrier_is_asked_for() -> None:
+    scenario = scenario_of("{never: connect, after: close from proxy}", victim="target")
+    tale, watch = told(fault), Watch(scenario)
+    tale.closed(TARGET, "rst", by="fault")
+    feed(watch, tale)
+    assert [one.conn for one in watch.wanted()] == [0]
+
+
+# --- what is seen --------------------------------------------------------------------------------------------------
+
+
+def test_what_the_victim_received_counts_not_what_was_sent_to_it() -> None:
+    rules = "rules: [{when: SCSI-Command nth 1 as n, do: {set: {LUN: 1}}}]"
+    scenario = scenario_of("{at_least: 1 SCSI-Command where LUN == 1, after: NOP-Out, until: NOP-In}", rules=rules)
+    assert verdicts(scenario, told(request, lambda tale: tale.changed(read(1, 1), read(1, 1, LUN=1 << 48)), late)) == [
+        "pass"
+    ]
+    assert verdicts(scenario, told(request, lambda tale: tale.came(read(1, 1, LUN=1 << 48)), late)) == ["fail"]
+
+
+def test_what_the_victim_sent_counts_also_when_it_is_swallowed() -> None:
+    scenario = scenario_of(LEAST)
+    assert verdicts(scenario, told(fault, lambda tale: tale.came(RESPONSE))) == ["pass"]
+    # What the initiator alone was told is not the target's.
+    forged = told(fault, lambda tale: tale.authored(RESPONSE), too_late)
+    assert verdicts(scenario, forged) == ["fail"]
+    at_initiator = scenario_of("at_least: 1 SCSI-Response of n at initiator")
+    assert verdicts(at_initiator, told(fault, lambda tale: tale.authored(RESPONSE))) == ["pass"]
+
+
+def test_what_the_proxy_authored_is_seen_and_may_be_asked_for() -> None:
+    plain = scenario_of("{at_least: 1 NOP-Out, until: NOP-In}")
+    by_proxy = scenario_of("{at_least: 1 NOP-Out from proxy, until: NOP-In}")
+    genuine = scenario_of("{at_least: 1 NOP-Out from initiator, until: NOP-In}")
+    authored = told(fault, lambda tale: tale.authored(nop_out(9, 2)), late)
+    assert [verdicts(one, authored) for one in (plain, by_proxy, genuine)] == [["pass"], ["pass"], ["fail"]]
+    passed = told(fault, request, late)
+    assert [verdicts(one, passed) for one in (plain, by_proxy, genuine)] == [["pass"], ["fail"], ["pass"]]
+
+
+def test_escalation_is_a_close_by_the_victim_or_an_async_that_says_so() -> None:
+    scenario = scenario_of("{first: [{pass: escalation}, {fail: nothing}]}")
+
+    def tells(number: int) -> Part:
+        pdu = nop_in(0xFFFFFFFF, 100)
+        pdu = type(pdu).build(Opcode.ASYNC).with_fields({"AsyncEvent": number, "ITT": 0xFFFFFFFF})
+        return lambda tale: tale.passed(pdu)
+
+    assert verdicts(scenario, told(fault, close)) == ["pass"]
+    for number in (1, 2, 3):
+        assert verdicts(scenario, told(fault, tells(number))) == ["pass"]
+    for number in (0, 4, 255):
+        assert verdicts(scenario, told(fault, tells(number), too_late)) == ["fail"]
+    others = told(
+        fault, lambda tale: tale.closed(INITIATOR, "rst"), lambda tale: tale.closed(TARGET, "rst", by="proxy")
+    )
+    too_late(others)
+    assert verdicts(scenario, others) == ["fail"]
+
+
+def test_an_answer_to_a_close_is_no_escalation() -> None:
+    scenario = scenario_of("{first: [{pass: escalation}, {fail: nothing}]}")
+    tale = told(fault, lambda tale: tale.closed(TARGET, "fin", by="fault"), close, too_late)
+    assert verdicts(scenario, tale) == ["fail"]
+
+
+def test_the_end_of_a_logout_is_no_escalation() -> None:
+    scenario = scenario_of("{first: [{pass: escalation}, {fail: nothing}]}")
+    logout = read(3, 3).build(Opcode.LOGOUT_REQUEST).with_fields({"ITT": 3, "CmdSN": 3, "F": 1, "I": 1})
+    granted = logout.build(Opcode.LOGOUT_RESPONSE).with_fields({"ITT": 3, "StatSN": 100, "F": 1})
+    refused = granted.with_fields({"Response": 1})
+    for answer_to, verdict in ((granted, "fail"), (refused, "pass")):
+        tale = told(fault, lambda tale: tale.passed(logout))
+        tale.passed(answer_to)
+        close(tale)
+        assert verdicts(scenario, tale) == [verdict]
+
+
+def test_closes_are_told_apart_by_who_and_how() -> None:
+    tale = told(fault, lambda tale: tale.closed(TARGET, "rst"), lambda tale: tale.closed(INITIATOR, "rst", by="proxy"))
+    too_late(tale)
+    for pattern, verdict in (
+        ("close", "pass"),
+        ("close from target", "pass"),
+        ("close from victim", "pass"),
+        ("close where how == rst", "pass"),
+        ("close where how == fin", "fail"),
+        ("close from initiator", "fail"),
+        ("close from proxy", "fail"),
+    ):
+        expectation = f'{{first: [{{pass: "{pattern}"}}, {{fail: nothing}}], until: NOP-In}}'
+        assert (pattern, verdicts(scenario_of(expectation), tale)) == (pattern, [verdict])
+    scenario = scenario_of("{at_least: 1 close from proxy at initiator, until: NOP-In}")
+    assert verdicts(scenario, told(fault, lambda tale: tale.closed(INITIATOR, "rst", by="fault"))) == ["pass"]
+    assert verdicts(scenario, told(fault, lambda tale: tale.closed(INITIATOR, "rst"), late)) == ["fail"]
+
+
+def test_what_comes_behind_a_connection_is_awaited_behind_its_end() -> None:
+    for pattern in ("connect", "full-feature", "io-good"):
+        scenario = scenario_of(f"at_least: 1 {pattern}", victim="initiator")
+        gone = told(fault, lambda tale: tale.closed(INITIATOR, "rst"))
+        assert verdicts(scenario, gone) == ["inconclusive"]
+        gone.login()
+        gone.io("good")
+        assert verdicts(scenario, gone) == ["pass"]
+
+
+def test_settled_keys_are_known_when_full_feature_phase_begins() -> None:
+    scenario = scenario_of("{at_least: 1 full-feature where key.MaxBurstLength == 4096, until: io-good}", victim="both")
+    for size, verdict in (("4096", "pass"), ("8192", "fail")):
+        tale = told(fault)
+        tale.conn = 2
+        tale.logged_in(f"MaxBurstLength={size}")
+        tale.io("good")
+        assert verdicts(scenario, tale) == [verdict]
+
+
+# --- captures ------------------------------------------------------------------------------------------------------
+
+
+def test_a_capture_has_its_own_face_on_each_leg() -> None:
+    rules = "rules: [{when: SCSI-Command as n, do: {set: {F: 1}}}]"
+    after = "after: NOP-Out at initiator, until: NOP-In"
+    target = scenario_of(f"{{at_least: 1 SCSI-Response where ExpCmdSN == n.CmdSN + 1, {after}}}", rules=rules)
+    initiator = scenario_of(
+        f"{{at_least: 1 SCSI-Response at initiator where ExpCmdSN == n.CmdSN + 1, {after}}}", rules=rules
+    )
+
+    def on_target(number: int) -> Tale:
+        tale = told(request)
+        tale.changed(read(1, 7), read(1, 9), "n")
+        n = tale.came(scsi_response(1, 100, ExpCmdSN=number))
+        tale.went(scsi_response(1, 100, ExpCmdSN=number - 2), n)
+        late(tale)
+        return tale
+
+    assert (verdicts(target, on_target(10)), verdicts(initiator, on_target(10))) == (["pass"], ["pass"])
+    assert (verdicts(target, on_target(8)), verdicts(initiator, on_target(8))) == (["fail"], ["fail"])
+
+
+def test_what_never_went_has_the_number_that_it_would_have_had() -> None:
+    scenario = scenario_of("{never: Target-PDU where ExpCmdSN > n.CmdSN, after: n, until: NOP-In}")
+
+    def run(acknowledged: int) -> Tale:
+        tale = Tale()
+        n = tale.came(read(5, 10))
+        tale.went(read(5, 13), n)  # three numbers were taken by what the proxy sent
+        tale.dropped(read(1, 11), "n")
+        tale.passed(scsi_response(5, 100, ExpCmdSN=acknowledged))
+        late(tale)
+        return tale
+
+    assert verdicts(scenario, run(14)) == ["pass"]
+    assert verdicts(scenario, run(15)) == ["fail"]
+
+
+def test_an_expectation_may_capture_for_itself() -> None:
+    scenario = scenario_of("{exactly: 1 Status-PDU of m, after: SCSI-Command where W as m, until: NOP-In}")
+    tale = told(fault, lambda tale: tale.passed(write(2, 2)), other, answer)
+    tale.passed(scsi_response(2, 100))
+    late(tale)
+    assert verdicts(scenario, tale) == ["pass"]
+    tale.events[-2:] = []
+    tale.events[-3:-1] = []
+    assert verdicts(scenario, tale) == ["inconclusive"]
+
+
+def test_a_tag_that_is_used_again_is_another_task() -> None:
+    scenario = scenario_of("{never: SCSI-Response of n, until: NOP-In}")
+    again = told(fault, lambda tale: tale.passed(read(1, 5)), answer, late)
+    assert verdicts(scenario, again) == ["pass"]
+    retry = told(fault, lambda tale: tale.passed(read(1, 1)), answer, late)
+    assert verdicts(scenario, retry) == ["fail"]
+
+
+def test_a_name_that_nothing_was_bound_to_proves_nothing() -> None:
+    scenario = scenario_of(NEVER)
+    (result, *_) = judged(scenario, told(lambda tale: tale.fault(), barrier))
+    assert (result.verdict, result.why) == ("inconclusive", "n was never bound: what did not come proves nothing")
+    unknown = told(lambda tale: tale.bound("n", 99999), lambda tale: tale.fault(), barrier)
+    (result, *_) = judged(scenario, unknown)
+    assert (result.verdict, result.why[:36]) == ("inconclusive", "n was bound to #99999, which is not ")
+
+
+def test_captures_of_another_scenario_are_not_ours() -> None:
+    tale = Tale("other")
+    fault(tale)
+    assert judged(scenario_of(NEVER), tale)[0].why.startswith("the window never opened")
+
+
+# --- the run -------------------------------------------------------------------------------------------------------
+
+
+def test_missing_records_take_the_proof_from_silence_but_not_from_what_was_seen() -> None:
+    lost = Record(Lost(count=3))
+
+    def run(head: str, before: tuple[Part, ...], after: tuple[Part, ...]) -> list[str]:
+        tale = told(*before)
+        records = [record_of(event) for event in tale.events]
+        tale.events.clear()
+        for part in after:
+            part(tale)
+        return [
+            one.verdict for one in results_of(scenario_of(expect(head)), [*records, lost, *map(record_of, tale.events)])
+        ]
+
+    assert run(NEVER, (fault,), (barrier,))[0] == "inconclusive"
+    assert run(NEVER, (fault,), (answer,))[0] == "fail"
+    assert run(FIRST, (fault,), (answer,))[0] == "inconclusive"
+    assert run(FIRST, (fault,), (too_late,))[0] == "inconclusive"
+    assert run(LEAST, (fault,), (answer,))[0] == "pass"
+    assert run(LEAST, (fault,), (too_late,))[0] == "inconclusive"
+    assert run(ONE, (fault,), (answer, barrier))[0] == "inconclusive"
+    assert run(MOST, (fault,), (twice,))[0] == "fail"
+    assert run(NEVER, (fault, barrier), (request,)) == ["pass"]
+    assert run(NEVER, (fault,), (answer,)) == ["fail", "inconclusive"]
+
+
+def test_a_first_without_a_line_for_nothing_is_inconclusive() -> None:
+    scenario = scenario_of("{first: [{pass: SCSI-Response of n}], within: 1s}")
+    assert verdicts(scenario, told(fault, late)) == ["inconclusive"]
+
+
+def test_the_topmost_line_counts_for_one_event() -> None:
+    lines = "[{warn: SCSI-Response of n}, {pass: SCSI-Response of n where Status == GOOD}, {fail: nothing}]"
+    assert verdicts(scenario_of(f"{{first: {lines}}}"), told(fault, answer)) == ["warn"]
+
+
+def test_stages_hold_back_and_end() -> None:
+    scenario = scenario_of("at_least: 1 SCSI-Response")
+    tale = Tale()
+    tale.stage("steady")
+    tale.fault()
+    answer(tale)
+    tale.stage("fault")
+    assert verdicts(scenario, tale) == ["inconclusive"]
+    tale.fault()
+    tale.stage("aftermath")
+    answer(tale)
+    assert verdicts(scenario, tale) == ["inconclusive"]
+    in_time = Tale()
+    in_time.stage("steady")
+    in_time.stage("fault")
+    in_time.fault()
+    answer(in_time)
+    in_time.stage("aftermath")
+    assert verdicts(scenario, in_time) == ["pass"]
+
+
+def test_a_judgement_that_breaks_is_inconclusive() -> None:
+    scenario = scenario_of("{never: Reject, until: NOP-In}")
+    watch = Watch(scenario)
+    tale = told(fault)
+    feed(watch, tale)
+
+    class Broken(Witness):
+        def test(self, look: Look) -> bool:
+            raise ZeroDivisionError("of ours")
+
+    pattern = scenario.expect[0].pattern
+    assert pattern is not None
+    watch._windows[0]._pattern = Broken(pattern, "target")
+    answer(tale)
+    feed(watch, tale)
+    (result,) = watch.results()
+    assert result.verdict == "inconclusive"
+    assert "of ours" in result.why
+    assert "SCSI-Response" in str(result.evidence[-1])
+
+
+def test_a_result_names_its_evidence() -> None:
+    scenario = scenario_of('{never: SCSI-Response of n where Status == GOOD, until: NOP-In, note: "silence is golden"}')
+    tale = told(fault, answer)
+    (result, *_) = judge(scenario, map(record_of, tale.events))
+    assert result.text == "never: SCSI-Response of n where Status == GOOD (until NOP-In)"
+    assert (result.verdict, result.why, result.note) == ("fail", "it came", "silence is golden")
+    opened, seen = result.evidence
+    assert str(opened).endswith("s conn 1: Fired: drop")
+    number = tale.events[-2].n
+    assert str(seen).startswith(f"#{number} ")
+    assert "conn 1, target leg: SCSI-Response ITT=0x00000001 StatSN=100" in str(seen)
+    assert (result.position.file, result.position.line) == ("x.yaml", 5)
+
+
+def test_with_no_expectation_all_is_decided() -> None:
+    scenario = scenario_of("{never: Reject, until: NOP-In}").__class__(name="x", victim="target")
+    watch = Watch(scenario)
+    assert watch.decided
+    assert watch.results() == ()

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+
+from iscsiproxy.engine import SPECS
+from iscsiproxy.journal import record_of
+from iscsiproxy.language import load
+from iscsiproxy.language.spec import Scenario
+from iscsiproxy.runs.expectations import Watch
+from iscsiproxy.runs.verdicts import Result
+from iscsiproxy.wire.opcodes import End
+from tests.engine.dialogue import read
+from tests.runs.tale import Tale
+
+__all__: list[str] = []
+
+RULES = """scenario: x
+victim: target
+negotiate: {target: {MaxBurstLength: 4096}}
+rules:
+  - {name: look, when: SCSI-Command as n, optional: no}
+  - {name: act, when: SCSI-Command nth 1, do: drop}
+  - {name: may, when: R2T, do: drop, optional: yes}
+"""
+
+
+def scenario(text: str = RULES) -> Scenario:
+    return load(text, file="x.yaml", acts=SPECS, built=False)
+
+
+def troubles(tale: Tale, text: str = RULES, unfired: tuple[str, ...] | None = None) -> list[tuple[str, str, str]]:
+    watch = Watch(scenario(text))
+    for event in tale.events:
+        watch.take(record_of(event))
+    found: tuple[Result, ...] = (*watch.results(), *watch.troubles(unfired))
+    return [(one.verdict, one.kind, f"{one.text}: {one.why}") for one in found]
+
+
+def fired() -> Tale:
+    """Have every rule fire that has to."""
+    tale = Tale()
+    n = tale.came(read(1, 1))
+    tale.bound("n", n, rule="look")
+    tale.act("drop", n, "act")
+    return tale
+
+
+def test_a_run_without_trouble() -> None:
+    assert troubles(fired()) == []
+
+
+def test_a_rule_that_never_fired() -> None:
+    nothing = [
+        ("inconclusive", "rule", "rule look when SCSI-Command as n: it never fired"),
+        ("inconclusive", "rule", "rule act when SCSI-Command nth 1: it never fired"),
+    ]
+    assert troubles(Tale()) == nothing
+    assert troubles(Tale(), unfired=("x/act",)) == nothing[1:]
+    assert troubles(fired(), unfired=("x/act",)) == nothing[1:]
+    assert troubles(Tale("other")) == nothing
+
+
+@pytest.mark.parametrize("what", ["failed", "shadowed", "expired"])
+def test_a_firing_that_came_to_nothing_does_not_count(what: str) -> None:
+    tale = fired()
+    n = tale.events[-3].n
+    tale.decided("x/act", what, n, "so it is")  # type: ignore[arg-type]
+    rule = ("inconclusive", "rule", "rule act when SCSI-Command nth 1: it never came to its end: Decided: so it is")
+    failed = ("inconclusive", "act", "rule act: an act could not be done: so it is")
+    assert troubles(tale) == ([failed, rule] if what == "failed" else [rule])
+    tale.act("drop", tale.came(read(2, 2)), "act")
+    assert troubles(tale) == ([failed] if what == "failed" else [])
+
+
+def test_keys_that_did_not_settle_skip_the_run() -> None:
+    tale = fired()
+    tale.decide("skipped")
+    assert troubles(tale) == [("skipped", "negotiate", "negotiate: so it is")]
+
+
+def test_keys_that_settled_for_nothing() -> None:
+    text = RULES.replace(", optional: no", ", optional: yes").replace("do: drop}", "do: drop, optional: yes}", 1)
+    why = "negotiate: the keys were settled so, but no rule met the traffic that they were for"
+    assert troubles(Tale(), text) == [("inconclusive", "negotiate", why)]
+    assert troubles(fired(), text) == []
+    assert troubles(Tale(), text.replace("negotiate: {target: {MaxBurstLength: 4096}}\n", "")) == []
+
+
+def test_a_hang_is_the_victims_or_nobodys() -> None:
+    tale = fired()
+    tale.barrier("mine", how="hung")
+    tale.barrier("mine", end=End.INITIATOR, how="hung")
+    assert [verdict for verdict, kind, _ in troubles(tale) if kind == "hang"] == ["fail", "inconclusive"]
+
+
+def test_an_error_of_the_proxy_itself() -> None:
+    tale = fired()
+    tale.noted("x/act", None, "internal error: no, a note")
+    assert troubles(tale) == []
+    tale.noted("", None, "internal error: KeyError(1)")
+    assert troubles(tale) == [("inconclusive", "check", "the proxy: internal error: KeyError(1)")]
