@@ -20,7 +20,7 @@ from iscsiproxy.engine.editing import TEXT, Editors
 from iscsiproxy.engine.facts import Look, Reader, Rng
 from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView, Shadowed
 from iscsiproxy.engine.hand import Hand
-from iscsiproxy.engine.machines import ActiveMachine, StateRule, goto
+from iscsiproxy.engine.machines import ActiveMachine, goto
 from iscsiproxy.engine.match import Matcher
 from iscsiproxy.engine.moments import Course, Path
 from iscsiproxy.engine.negotiation import Asymmetry
@@ -84,6 +84,7 @@ class Engine:
             self.standing.append(self.settled)
         self.negotiations = [Asymmetry(scenario, self) for scenario in scenarios if scenario.negotiate]
         self.standing += self.negotiations
+        self.apart: set[int] = set()  #: connections whose two ends have been told different things
         #: Who is told of all that goes out of a slot.
         self.written: dict[int, Callable[[Delivered], None]] = {}
         self._conns: dict[int, set[End]] = {}  #: with the legs that have ended
@@ -140,8 +141,8 @@ class Engine:
         return tuple(rule.name for rule in self._rules if not rule.rule.optional and not rule.counts.fired)
 
     def differs(self, conn: int) -> bool:
-        """Tell whether the two legs of a connection have been told different things in login, and hold them."""
-        return any(one.differs(conn) for one in self.negotiations)
+        """Tell whether the two ends of a connection have been told different things, which they hold now."""
+        return conn in self.apart or any(one.differs(conn) for one in self.negotiations)
 
     # --- what the relay tells ---
 
@@ -153,7 +154,7 @@ class Engine:
             if rule.in_force:
                 self.bring(rule)
         for machine in self._machines:
-            machine.start()
+            machine.start([self._look(conn, End.INITIATOR, n=0) for conn in self._conns])
         return self._done()
 
     def received(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
@@ -308,9 +309,7 @@ class Engine:
     ) -> Look:
         return Look(conn, self._now, leg, self._state, self.rng, self._book, pdu, n, arrival, event)
 
-    def _match(
-        self, rules: Sequence[ActiveRule], look: Look, *, first: bool = False
-    ) -> list[tuple[ActiveRule, Look]]:
+    def _match(self, rules: Sequence[ActiveRule], look: Look, *, first: bool = False) -> list[tuple[ActiveRule, Look]]:
         """Let all rules, and all that waits, see what is looked at; then bind captures; then say which rules fire.
 
         What waited for it goes on before anything is done about it. With `first` other rules will see it later, and so

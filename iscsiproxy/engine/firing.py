@@ -20,8 +20,6 @@ from iscsiproxy.engine.values import Fn
 from iscsiproxy.language.spec import Act, ActSpec
 from iscsiproxy.session.events import Delivered
 from iscsiproxy.wire.describe import summary
-from iscsiproxy.wire.opcodes import End
-from iscsiproxy.wire.pdu import Pdu
 
 if TYPE_CHECKING:
     from iscsiproxy.engine.authored import Errands
@@ -134,6 +132,12 @@ class Host(Protocol):
 
     def when_delivered(self, n: int, call: Callable[[Delivered], None]) -> None:
         """Call something when the PDU that came in as event `n` goes out."""
+
+    #: The connections whose two ends have been told different things.
+    apart: set[int]
+
+    def due(self, call: Callable[[], None]) -> None:
+        """Call something when what is being done is done."""
 
     def session(self, conn: int) -> int:
         """Name the session of a connection; 0 before there is one."""

@@ -9,7 +9,7 @@ state until it is left, so picks, sequences and durations begin anew; the counts
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from copy import copy
 from typing import Protocol
 
@@ -159,10 +159,12 @@ class ActiveMachine:
         """Give the rules of the states that its instances are in."""
         return (rule for instance in list(self._instances.values()) for rule in list(instance.rules.values()))
 
-    def start(self) -> None:
-        """Enter the first state, if there is one instance for the run."""
+    def start(self, conns: Iterable[Look]) -> None:
+        """Enter the first state: in the run, or on the connections that are there already."""
         if self.per == "run":
             self._instance(None)
+        for look in conns:
+            self.instance(look)
 
     def instance(self, look: Look) -> Instance | None:
         """Give the instance that what is looked at belongs to; None for what belongs to no connection."""

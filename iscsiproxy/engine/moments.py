@@ -28,8 +28,7 @@ class Path:
     def __init__(self, moment: Moment, victim: Literal["initiator", "target", "both"]) -> None:
         self.moment = moment
         self.steps: tuple[Matcher | Wait | Bound | FaultReached | Barrier | Released, ...] = tuple(
-            Matcher(step, victim) if isinstance(step, Pattern) else step
-            for step in moment.steps
+            Matcher(step, victim) if isinstance(step, Pattern) else step for step in moment.steps
         )
         self.matchers = tuple(step for step in self.steps if isinstance(step, Matcher))
 

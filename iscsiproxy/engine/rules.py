@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -200,4 +200,6 @@ def _compiled(value: object, victim: Victim) -> Any:
         return Path(value, victim)
     if isinstance(value, tuple):
         return tuple(_compiled(item, victim) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _compiled(item, victim) for key, item in value.items()}
     return value

@@ -40,7 +40,9 @@ def send(
     """
     host, hand = work.host, work.hand
     to = pdu.sender.other
-    errand = Errand(host.errands.ticket(), conn, to, pdu, work.rule.name, host.session(conn), answered, borrowed=borrowed)
+    errand = Errand(
+        host.errands.ticket(), conn, to, pdu, work.rule.name, host.session(conn), answered, borrowed=borrowed
+    )
     if name is not None:
         errand.written = _binder(work, name)
     host.errands.begin(errand)
@@ -60,9 +62,7 @@ def begin_copy(work: Work, pdu: Pdu, name: str | None, *, own_tag: bool) -> Call
         assert look is not None
         to = End(look.leg).other
         ticket = host.errands.ticket()
-        errand = Errand(
-            ticket, look.conn, to, pdu, work.rule.name, host.session(look.conn), borrowed=not own_tag
-        )
+        errand = Errand(ticket, look.conn, to, pdu, work.rule.name, host.session(look.conn), borrowed=not own_tag)
         if name is not None:
             errand.written = _binder(work, name)
         host.errands.begin(errand)

@@ -134,4 +134,3 @@ def _transfer(pdu: Pdu, values: Mapping[str, Any]) -> dict[str, int | bytes]:
     if blocks:
         return found | {"W" if command.name.startswith("WRITE") else "R": 1, "EDTL": blocks * _BLOCK}
     return found
-

@@ -179,7 +179,7 @@ def _field_opcodes(act: ActNode, hand: Hand, captures: Captures, parameters: Par
 
 def check_acts(acts: Iterable[ActNode], values: Values, patterns: Patterns, problems: Problems) -> tuple[Act, ...]:
     """Check the acts of one rule, in their order; those that are wrong are told and left out."""
-    checked = []
+    checked: list[Act] = []
     settled = ""
     ended = ""
     for act in acts:

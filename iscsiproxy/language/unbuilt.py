@@ -39,23 +39,7 @@ def _count(value: int) -> Literal_:
     return Literal_(value=value, kind=ValueKind.NUMBER)
 
 
-_SPECS = (
-    ActSpec(
-        name="split_text",
-        help="several rounds for one, unseen by the sender",
-        main="by",
-        params=(
-            Param(name="by", kind=ParamKind.CHOICE, help="C, T or F", required=True, choices=("C", "T", "F")),
-            Param(name="at", kind=ParamKind.CUTS, help="where the text is cut"),
-            Param(name="rounds", kind=ParamKind.NUMBER, help="how many rounds", default=_count(2)),
-            Param(name="add", kind=ParamKind.ROUNDS, help="keys that a round has besides"),
-            Param(name="finish", kind=ParamKind.FLAG, help="go on to the last round", default=True),
-        ),
-        on=TEXT_PDUS,
-        fate=True,
-        built=False,
-    ),
-)
+_SPECS: tuple[ActSpec, ...] = ()
 #: Acts of the language that no engine has yet; what an engine brings takes the place of these.
 UNBUILT: Mapping[str, ActSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
 

@@ -116,7 +116,9 @@ class Line:
     @property
     def blocked(self) -> bool:
         """Something waits that may not go yet."""
-        return bool(self._parked) or any(slot.items for slot in (*self._detached, *self._queue) if isinstance(slot, Slot))
+        return bool(self._parked) or any(
+            slot.items for slot in (*self._detached, *self._queue) if isinstance(slot, Slot)
+        )
 
     @property
     def holding(self) -> bool:

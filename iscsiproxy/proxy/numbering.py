@@ -53,7 +53,7 @@ class Numbering:
             return False
         if out.author and not out.fill:
             return True
-        return self._numbers.room(self._conn, out.pdu, authored=bool(out.author))
+        return self._numbers.room(self._conn, out.pdu, authored=bool(out.author or out.extra))
 
     def passed(self, to: End, header: Pdu) -> None:
         """Take note of a PDU that was written as it came."""

@@ -154,6 +154,10 @@ class Numbering(SerialMap):
         """The destination's number for what comes next."""
         return None if self.next is None else self.forward(self.next)
 
+    def fresh(self, source: int) -> bool:
+        """Tell whether the source has not used a number before."""
+        return self.next is None or not lt(source, self.next) or source in self._holes
+
     def use(self, source: int) -> None:
         """Note that the source has used a number."""
         following = self.next

@@ -126,11 +126,11 @@ def to_target(connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str], *,
     commands, new = session.commands, {}
     if opcode in REQUESTS:
         cmd_sn, itt = pdu["CmdSN"], pdu["ITT"]
-        fresh = commands.next is None or not lt(cmd_sn, commands.next)
+        fresh = commands.fresh(cmd_sn)
         if pdu["I"] or fresh:
             session.tasks.begin(itt)
-        if session.tags:
-            session.tags.begin(itt)
+            if session.tags:
+                session.tags.begin(itt)
         new = in_target_numbers(connection, pdu)
         if "CmdSN" in exact:
             pass
@@ -333,7 +333,9 @@ def _rejected(connection: ConnectionNumbers, pdu: Pdu) -> Pdu:
     sent = pdu.data[:BHS_LENGTH]
     original = connection.headers.get(sent)
     if original is None:
-        original = _as_sent(connection, Pdu(sent)).bhs
+        # From before anything was translated, or forgotten since.
+        forgotten = len(connection.headers) == _HEADERS_KEPT
+        original = _as_sent(connection, Pdu(sent)).bhs if forgotten else sent
     return pdu if original == sent else pdu.with_data(original + pdu.data[BHS_LENGTH:])
 
 
@@ -409,9 +411,12 @@ def filled(connection: ConnectionNumbers, pdu: Pdu, fill: frozenset[str]) -> dic
         consumes = counts(pdu, opcode, pdu["ITT"])
         new["StatSN"] = statuses.borrow() if consumes else _known(statuses.coming)
     if "ExpCmdSN" in fill:
-        new["ExpCmdSN"] = connection.expected.tell(_known(session.expected.heard), commands.back_expected)
+        # What was said on this very connection: the target's own PDUs that come next say no less.
+        heard = _known(connection.expected.heard, session.expected.heard)
+        new["ExpCmdSN"] = connection.expected.tell(heard, commands.back_expected)
     if "MaxCmdSN" in fill:
-        new["MaxCmdSN"] = connection.maximum.tell(_known(session.maximum.heard), commands.back_max)
+        heard = _known(connection.maximum.heard, session.maximum.heard)
+        new["MaxCmdSN"] = connection.maximum.tell(heard, commands.back_max)
         session.maximum.say(new["MaxCmdSN"])
     for name in fill & {"DataSN", "R2TSN"}:
         if opcode == Opcode.DATA_OUT:

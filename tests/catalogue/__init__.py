@@ -16,15 +16,19 @@ which order, the victim got. How to prove one:
   scenario (`negotiate:`, `params:`, ... and `rules:`), or the name of one that ships, and play it: PDUs come in as the
   script says, on one connection that is logged in already (`login=False`: the script logs in; `keys={...}` are settled
   in the login, digests for one). A number in the script lets so many seconds pass. A function in it is called with the
-  dialogue, and a PDU that it gives back is said: so a script can answer what the proxy made itself. `play` is the same
+  dialogue, and a PDU that it gives back is said: so a script can answer what the proxy made itself, which is the last
+  of `talk.sent(End.TARGET)`, or open a connection (`talk.connect(2)`); `On(1, pdu)` is said on connection 1, everything
+  else on the newest. It is called in the disarmed run too, in which there is nothing to answer. `play` is the same
   for a scenario that names its victim; `axes=` chooses a run of a matrix, and `runs_of` lists them.
 - All is played twice, armed and with the rules disarmed; disarmed, both legs have to be the same, byte for byte. Rules
   that never fire and acts that fail are errors.
 - What is asserted is always the *whole* stream of the victim, in bytes: what an assertion does not name has to be as it
   came, and where it came. `assert_changed(pdu, {"Status": 8})`, `assert_missing(pdu)`, `assert_added(after, copy)`,
   `assert_order(second, first)`, `assert_corrupted(pdu, "data-digest")`, `assert_cut(pdu, 20)`,
-  `assert_late(pdu, seconds)`, and `assert_got(...)` with all of it. PDUs are named by the object in the script.
-  Fields have raw values; a LUN is 8 bytes.
+  `assert_late(pdu, seconds)`, and `assert_got(...)` with all of it (a login before the script aside; `altered(pdu,
+  {...})` is a PDU with other values). PDUs are named by the object in the script. Fields have raw values; a LUN is 8
+  bytes. `played.at(End.INITIATOR)` is the same for the other leg, with `assert_same` where that end is none the wiser;
+  `played.authored` is what this end got of the proxy's own.
 - What needs real peers takes `live` (async): embedded initiator, proxy and target on loopback, the same assertions.
   The PDUs to name are found with `played.pick("Data-Out", 2)`.
 

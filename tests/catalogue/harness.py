@@ -26,10 +26,34 @@ from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from tests.engine.dialogue import Dialogue
 
-__all__ = ["Claims", "Part", "Played", "Step", "altered", "at_initiator", "at_target", "live", "play", "row", "runs_of"]
+__all__ = [
+    "Claims",
+    "Fields",
+    "On",
+    "Part",
+    "Played",
+    "Step",
+    "altered",
+    "at_initiator",
+    "at_target",
+    "live",
+    "play",
+    "row",
+    "runs_of",
+]
 
-#: One step of a script: a PDU that comes in, seconds that pass, or what to do with the dialogue.
-Step = Pdu | float | Callable[[Dialogue], Pdu | None]
+
+@dataclass(frozen=True, slots=True)
+class On:
+    """A PDU that comes in on one of several connections, which are numbered from 1."""
+
+    conn: int
+    pdu: Pdu
+
+
+#: One step of a script: a PDU that comes in on the newest connection, or on another; seconds that pass; or what to do
+#: with the dialogue, and what to say then.
+Step = Pdu | On | float | Callable[[Dialogue], Pdu | On | None]
 Part = Literal["header", "ahs", "data", "pad", "header-digest", "data-digest"]
 Fields = Mapping[str, int | bytes]
 
@@ -128,6 +152,11 @@ class Played:
         """The PDUs that this end got, those that were cut too."""
         return [one.pdu for one in _delivered(self.events, self.leg) if one.start == 0]
 
+    @property
+    def authored(self) -> list[Pdu]:
+        """The PDUs that this end got and the other end did not send: those of the proxy."""
+        return [one.pdu for one in _delivered(self.events, self.leg) if one.author or one.of is None]
+
     def pick(self, label: str, nth: int = 0) -> Pdu:
         """Give one of the PDUs that the other end sent."""
         return [pdu for pdu in self.sender if pdu.label == label][nth]
@@ -136,9 +165,7 @@ class Played:
 
     def assert_got(self, *expected: Pdu | bytes) -> None:
         """Assert that the victim's whole stream is this, and not what was sent; a login before the script aside."""
-        mine = {id(one.pdu) for one in self.said.values()}
-        first = min((one.n for one in self.came if id(one.pdu) in mine), default=0)
-        stream = [one.pdu.raw for one in self.came if one.n < first]
+        stream = [one.pdu.raw for one in self._before()]
         self._assert_stream(stream + [one if isinstance(one, bytes) else self._sealed(one) for one in expected])
 
     def assert_changed(self, pdu: Pdu, changes: Fields, *more: tuple[Pdu, Fields]) -> None:
@@ -159,12 +186,17 @@ class Played:
         self._assert_stream([one.pdu.raw for one in self.came if one.n not in gone])
 
     def assert_added(self, after: Pdu | None, *pdus: Pdu) -> None:
-        """Assert that these PDUs came right behind another, or before all others."""
-        place = None if after is None else self._n(after)
-        stream = [] if place is not None else [self._sealed(pdu) for pdu in pdus]
+        """Assert that these PDUs came right behind another, or (None) before all of the script."""
+        before = self._before()
+        place = self._n(after) if after is not None else before[-1].n if before else 0
+        stream = [] if place else [self._sealed(pdu) for pdu in pdus]
         for one in self.came:
             stream += [one.pdu.raw, *([self._sealed(pdu) for pdu in pdus] if one.n == place else [])]
         self._assert_stream(stream)
+
+    def assert_same(self) -> None:
+        """Assert that this end got what the other end sent: it is none the wiser. This proves no row."""
+        assert [piece.data for piece in self._pieces()] == [one.pdu.raw for one in self.came]
 
     def assert_order(self, *pdus: Pdu) -> None:
         """Assert that these PDUs came in this order, in the places that they have together."""
@@ -229,6 +261,12 @@ class Played:
         Claims.made.add(self.leg)
 
     # --- how it is found out ---
+
+    def _before(self) -> list[Received]:
+        """Give what came before anything of the script: the login."""
+        mine = {id(one.pdu) for one in self.said.values()}
+        first = min((one.n for one in self.events if isinstance(one, Received) and id(one.pdu) in mine), default=0)
+        return [one for one in self.came if one.n < first]
 
     def _n(self, pdu: Pdu) -> int:
         """Give the number of the event with which a PDU of the script, or of `came`, came in."""
@@ -315,9 +353,15 @@ def _document(text: str, victim: str) -> str:
     return text if "scenario:" in text else f"scenario: x\nvictim: {victim}\n{text}"
 
 
+def _file(document: str) -> str:
+    """Give the name that the file of a scenario has to have."""
+    return f"{document.partition('scenario:')[2].split()[0]}.yaml"
+
+
 def runs_of(text: str, victim: str = "target") -> list[Mapping[str, str]]:
     """List the runs of a scenario with a matrix, each as the values of its axes."""
-    return [one.axes for one in load_all(_document(text, victim), file="x.yaml", acts=SPECS)]
+    document = _document(text, victim)
+    return [one.axes for one in load_all(document, file=_file(document), acts=SPECS)]
 
 
 def at_target(
@@ -384,10 +428,10 @@ def _do(talk: Dialogue, step: Step, said: dict[int, _Said]) -> None:
     if isinstance(step, int | float):
         talk.tick(step)
         return
-    pdu = step if isinstance(step, Pdu) else step(talk)
-    if pdu is None:
+    what = step if isinstance(step, Pdu | On) else step(talk)
+    if what is None:
         return
-    conn = max(conn for conn, _ in talk.digests)
+    pdu, conn = (what.pdu, what.conn) if isinstance(what, On) else (what, max(conn for conn, _ in talk.digests))
     closed = {one.leg for one in talk.events if isinstance(one, Closed) and one.conn == conn}
     if pdu.sender in closed:
         return
@@ -412,7 +456,8 @@ async def live(
 
     What the peers make of the fault does not matter here: errors of theirs end the armed run.
     """
-    scenario = load(_document(text, victim), file="x.yaml", acts=SPECS, params=params, axes=axes)
+    document = _document(text, victim)
+    scenario = load(document, file=_file(document), acts=SPECS, params=params, axes=axes)
     settings = (initiator or InitiatorSettings()).changed(target=IQN)
     runs: list[list[Event]] = []
     for armed in (False, True):

@@ -12,7 +12,7 @@ from iscsiproxy.peers.initiator import commands
 from iscsiproxy.peers.initiator.session import Session
 from iscsiproxy.runs.stage import BLOCK
 from iscsiproxy.wire.opcodes import End
-from tests.catalogue.harness import Claims, Played, altered, at_initiator, at_target, live, play, runs_of
+from tests.catalogue.harness import Claims, On, Played, altered, at_initiator, at_target, live, play, runs_of
 from tests.engine.dialogue import data_out, nop_in, nop_out, read, scsi_response, write
 from tests.real.process import run
 
@@ -147,6 +147,31 @@ def test_both_legs_and_a_script_that_answers() -> None:
     assert Claims.made == set(End)
     assert (played.sender[-1], played.at(End.INITIATOR).sender[-1]) == (ping, echo)
     assert played.victim[-1] != ping
+
+
+def test_two_connections_and_a_leg_that_is_none_the_wiser() -> None:
+    first, second, third = nop_out(3, 11), nop_out(4, 12), nop_out(5, 13)
+    text = "- {when: NOP-Out nth 2, do: drop}"
+    script = (first, lambda talk: talk.connect(2, ISID=5), second, On(1, third))
+    played = at_target(text, *script)
+    played.assert_missing(second)
+    assert played.talk is not None
+    assert [one.conn for one in played.talk.sent(End.TARGET, 2)] == [2, 2][:1]
+    assert [one.pdu for one in played.talk.sent(End.TARGET, 1)][-2:] == [first, third]
+    played.at(End.INITIATOR).assert_same()
+    with pytest.raises(AssertionError):
+        played.assert_same()
+    assert played.authored == []
+
+
+def test_what_comes_before_the_script() -> None:
+    ping = nop_out(3, 11)
+    played = at_target("- {when: NOP-Out nth 1, do: {duplicate: {ITT: 9}}}", ping)
+    assert played.talk is not None
+    wrong = altered(ping, {"ITT": 9})
+    with pytest.raises(AssertionError):
+        played.assert_added(None, wrong)
+    played.assert_got(ping, wrong)
 
 
 def test_a_scenario_by_name_and_one_with_a_matrix() -> None:

@@ -69,14 +69,14 @@ def test_the_connection_is_reset_anywhere_in_a_session(pattern: str, at: str, la
 
 @row("TCP-04")
 @pytest.mark.parametrize("seconds", [1, 5, 30, 120])
-@pytest.mark.parametrize("label", ["NOP-Out", "NOP-In"])
-def test_one_direction_stands_still(seconds: int, label: str) -> None:
+@pytest.mark.parametrize(("label", "end"), [("NOP-Out", "target"), ("NOP-In", "initiator")])
+def test_one_direction_stands_still(seconds: int, label: str, end: str) -> None:
     scenario = f"""
     - when: {label} nth 1
-      do: {{stall: {{until: {seconds}s, at_most: 5min}}}}
+      do: {{stall: {{until: {seconds}s, end: {end}, at_most: 5min}}}}
     """
     ping, echo = nop_out(2, 10), nop_in(2, 101)
-    if label == "NOP-Out":
+    if end == "target":
         at_target(scenario, ping, 200, echo).assert_late(ping, seconds)
     else:
         at_initiator(scenario, ping, echo, 200).assert_late(echo, seconds)

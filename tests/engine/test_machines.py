@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
-from iscsiproxy.engine import SPECS
+from iscsiproxy.engine import SPECS, Engine
 from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.machines import ActiveMachine
 from iscsiproxy.engine.rules import ActiveRule
@@ -17,7 +18,7 @@ __all__: list[str] = []
 
 
 def machine(states: str, *, per: str = "run", more: str = "") -> str:
-    """A machine called m; `states` has a line for each rule, `state | when | do`."""
+    """Write a machine called m; `states` has a line for each rule, `state | when | do`."""
     lines = [f"{more}machines:", "  m:", f"    per: {per}", "    states:"]
     last = ""
     for line in states.strip().splitlines():
@@ -253,6 +254,21 @@ def test_a_connection_that_joins_a_session_joins_its_machine() -> None:
     assert talk.told("noted") == ["m.b#1: b"], "the timer of the second connection's own machine is dead"
 
 
+def test_armed_late_it_begins_on_the_connections_that_are_there() -> None:
+    talk = Dialogue("rules: [{when: R2T, do: drop}]", connect=False)
+    scenario = load(
+        "scenario: x\nvictim: target\n" + machine("a | 1s | {close: rst}", per="connection"), file="x.yaml", acts=SPECS
+    )
+    talk.engine = Engine([scenario], rng=Random(1), state=talk.state, armed=False)
+    talk.connect(1)
+    talk.connect(2, ISID=0x800000000002)
+    talk.tick(5)
+    assert talk.told("fired") == []
+    talk._carry_out(talk.engine.start(talk.now))
+    talk.tick(1)
+    assert talk.wire[-2:] == ["rst both", "rst both"]
+
+
 def test_the_first_fault_and_captures_move_a_machine() -> None:
     talk = Dialogue(
         machine("a | fault | {goto: b}\nb | R2T | {note: b}", more="rules: [{when: Data-Out nth 1, do: drop}]\n")
@@ -350,7 +366,7 @@ def built(text: str, floor: Floor) -> ActiveMachine:
 def test_a_machine_names_its_state() -> None:
     floor = Floor()
     made = built(machine("a | R2T | {goto: b}\nb | R2T | drop"), floor)
-    made.start()
+    made.start([])
     assert floor.brought == ["x/m.a#1"]
     assert repr(made) == "<ActiveMachine x/m 1 instances>"
     (copy,) = made.copies()
@@ -365,5 +381,3 @@ def test_instances_do_not_pile_up() -> None:
         look = talk.engine._look(conn, End.INITIATOR, n=0)
         made.instance(look)
     assert len(list(made.copies())) == 8192
-
-

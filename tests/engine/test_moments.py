@@ -169,7 +169,9 @@ def test_a_stall_ends_by_hand_too() -> None:
 
 
 def test_a_rule_may_wait_for_a_release() -> None:
-    talk = Dialogue(rule("SCSI-Command nth 1 then released", "\n  - when: SCSI-Command nth 1\n    do: {delay: released}"))
+    talk = Dialogue(
+        rule("SCSI-Command nth 1 then released", "\n  - when: SCSI-Command nth 1\n    do: {delay: released}")
+    )
     release(talk, 1)
     talk.say(write(2, 10))
     assert noted(talk) == 0

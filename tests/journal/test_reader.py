@@ -10,7 +10,7 @@ import pytest
 
 from iscsiproxy.errors import JournalError
 from iscsiproxy.journal import Ended, Journal, Lost, Reader, Record, Unknown, payload_of, read, record_of
-from iscsiproxy.session.events import ConnectFailed, Refused, Delivered, Event, Received
+from iscsiproxy.session.events import ConnectFailed, Delivered, Event, Received, Refused
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.journal.story import INITIATOR, TARGET, Story, change, command, data_in, login, response, text

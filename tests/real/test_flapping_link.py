@@ -21,18 +21,18 @@ machines:
   link:
     states:
       up:
-        - when: 700ms..900ms
+        - when: 800ms..900ms
           do: {goto: down}
       down:
         - when: 0s
           do: {close: rst}
         - when: connect
           do: refuse
-        - when: 1200ms
+        - when: 300ms
           do: {goto: up}
 """
 KIB = 1024
-PIECES = 12
+PIECES = 8
 
 
 async def test_qemu_comes_back_through_a_flapping_link_with_its_data(tmp_path: Path) -> None:

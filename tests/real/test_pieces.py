@@ -21,9 +21,9 @@ __all__: list[str] = []
 
 pytestmark = pytest.mark.peers("tgtd", "qemu", "tshark")
 
-DATA_OUT, SCSI_RESPONSE, DATA_IN, R2T = 0x05, 0x21, 0x25, 0x31
+SCSI_COMMAND, DATA_OUT, SCSI_RESPONSE, DATA_IN, R2T = 0x01, 0x05, 0x21, 0x25, 0x31
 #: What is written, in bytes: several R2Ts of this target.
-SIZE = 256 * 1024
+SIZE = 512 * 1024
 
 SPLIT = """
 scenario: pieces
@@ -60,23 +60,24 @@ class Run:
         assert self.problems == []
         assert self.written == b"\x5a" * SIZE
         assert {one["act"] for one in self.fired} == {"split"}
+        immediate = sum(one.number("iscsi.datasegmentlength") or 0 for one in of(self.target_leg, SCSI_COMMAND))
         to_target = of(self.target_leg, DATA_OUT)
-        assert len(to_target) == SIZE // 512
+        assert len(to_target) == (SIZE - immediate) // 512
         assert {one.number("iscsi.datasegmentlength") for one in to_target} == {512}
         for sequence in sequences(to_target):
             assert numbers(sequence, "iscsi.datasn") == list(range(len(sequence)))
             assert len({one.text("iscsi.targettransfertag") for one in sequence}) == 1
         assert len(sequences(to_target)) == len(of(self.target_leg, R2T))
         asked = of(self.initiator_leg, R2T)
-        assert {one.number("iscsi.desireddatalength") for one in asked} == {16384}
+        assert len(asked) >= 30
+        assert max(one.number("iscsi.desireddatalength") or 0 for one in asked) == 16384
         for task in tasks(asked):
             assert numbers(task, "iscsi.r2tsn") == list(range(len(task)))
-        for task in tasks(of(self.initiator_leg, DATA_IN, SCSI_RESPONSE)):
-            *data, response = task
-            if data and response.opcode == SCSI_RESPONSE:
-                assert numbers(data, "iscsi.datasn") == list(range(len(data)))
-                assert response.number("iscsi.expdatasn") == len(data)
-        assert len(of(self.initiator_leg, DATA_IN)) > len(of(self.target_leg, DATA_IN))
+        reads = [task for task in tasks(of(self.initiator_leg, DATA_IN, SCSI_RESPONSE)) if len(task) > 2]
+        assert sum(len(task) - 1 for task in reads) > SIZE // 1000
+        for *data, response in reads:
+            assert numbers(data, "iscsi.datasn") == list(range(len(data)))
+            assert response.number("iscsi.expdatasn") == len(data)
 
 
 def of(pdus: Iterable[tshark.Pdu], *opcodes: int) -> list[tshark.Pdu]:
@@ -92,7 +93,7 @@ def sequences(pdus: Sequence[tshark.Pdu]) -> list[list[tshark.Pdu]]:
     found: list[list[tshark.Pdu]] = [[]]
     for pdu in pdus:
         found[-1].append(pdu)
-        if pdu.text("iscsi.dataout.F") in ("1", "True"):
+        if pdu.number("iscsi.scsidata.F"):
             found.append([])
     assert found[-1] == [], "the last sequence has no end"
     return found[:-1]
@@ -104,7 +105,8 @@ def tasks(pdus: Iterable[tshark.Pdu]) -> list[list[tshark.Pdu]]:
     open_ones: dict[str | None, list[tshark.Pdu]] = {}
     for pdu in pdus:
         tag = pdu.text("iscsi.initiatortasktag")
-        if tag not in open_ones or 0 in (pdu.number("iscsi.datasn"), pdu.number("iscsi.r2tsn")):
+        first = 0 in (pdu.number("iscsi.datasn"), pdu.number("iscsi.r2tsn"))
+        if tag not in open_ones or first:
             open_ones[tag] = []
             found.append(open_ones[tag])
         open_ones[tag].append(pdu)

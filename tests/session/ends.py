@@ -351,7 +351,8 @@ class World:
         if not pdu["I"] and numbers._at(conn).session.commands.removed(pdu["CmdSN"]):
             # It was answered here; perhaps the answer was lost.
             under_way = {each["ITT"] for pipe in self.to_initiator.values() for each in pipe}
-            if pdu["ITT"] in self.initiator.live and pdu["ITT"] not in under_way:
+            _, live = self.initiator.live.get(pdu["ITT"], (0, None))
+            if live is not None and live["CmdSN"] == pdu["CmdSN"] and pdu["ITT"] not in under_way:
                 self.answer(conn, pdu)
         else:
             self.to_target[conn].append(self.middle.write(conn, End.TARGET, pdu, slowly=slowly))

@@ -29,9 +29,7 @@ SPEC = ActSpec(
         Param(name="pdu", kind=ParamKind.PDU, help="what to answer; its response, if not given"),
         Param(name="to", kind=ParamKind.NAME, help="the request that is answered, if it is not the one in hand"),
         Param(name="with", kind=ParamKind.NAME, help="a captured answer to send again, ExpCmdSN and MaxCmdSN current"),
-        Param(
-            name="early", kind=ParamKind.FLAG, help="at the header: do not wait for unsolicited data", default=False
-        ),
+        Param(name="early", kind=ParamKind.FLAG, help="at the header: do not wait for unsolicited data", default=False),
         *TEMPLATE,
     ),
     fields=True,

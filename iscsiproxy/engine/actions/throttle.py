@@ -79,6 +79,7 @@ class _Watch:
 
 def _number(act: Built, work: Work, name: str, default: int | None) -> int:
     fn, written = act.params[name], act.act.params[name]
+    value: object
     if fn is None:
         value = default
     elif work.look is None and isinstance(written, Literal_):

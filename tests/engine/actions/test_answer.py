@@ -73,7 +73,9 @@ def test_with_an_answer_that_was_lost() -> None:
     talk.say(read(1, 10), read(2, 11))
     assert talk.say(scsi_response(1, 101)) == []
     talk.say(scsi_response(2, 102, ExpCmdSN=12, MaxCmdSN=41))
-    snack = Pdu.build(Opcode.SNACK).with_fields({"Type": 1, "ITT": NO_TAG, "TTT": NO_TAG, "BegRun": 101, "RunLength": 1})
+    snack = Pdu.build(Opcode.SNACK).with_fields(
+        {"Type": 1, "ITT": NO_TAG, "TTT": NO_TAG, "BegRun": 101, "RunLength": 1}
+    )
     (again,) = talk.say(snack)
     assert (again["ITT"], again["StatSN"], again["ExpCmdSN"], again["MaxCmdSN"]) == (1, 101, 12, 41)
 

@@ -1,7 +1,19 @@
 from __future__ import annotations
 
 from iscsiproxy.wire.opcodes import End, Opcode
-from tests.engine.dialogue import NO_TAG, Dialogue, data_in, data_out, nop_in, nop_out, r2t, read, reject, scsi_response, write
+from tests.engine.dialogue import (
+    NO_TAG,
+    Dialogue,
+    data_in,
+    data_out,
+    nop_in,
+    nop_out,
+    r2t,
+    read,
+    reject,
+    scsi_response,
+    write,
+)
 
 EVERY_SECOND = "rules:\n  - when: SCSI-Command every 2\n    do:\n      - inject: {pdu: NOP-Out, I: 0, as: mine}\n"
 

@@ -62,7 +62,11 @@ def test_the_first_refusal_is_the_fate() -> None:
 
 def test_the_close_of_a_refused_connection_is_by_the_proxy() -> None:
     talk = Dialogue(
-        rules("when: connect nth 2, do: refuse", "when: close from proxy, do: {note: closed}", "when: fault, do: {note: f}")
+        rules(
+            "when: connect nth 2, do: refuse",
+            "when: close from proxy, do: {note: closed}",
+            "when: fault, do: {note: f}",
+        )
     )
     talk.connect(2)
     assert sorted(talk.told("noted")) == ["#2: closed", "#3: f"]

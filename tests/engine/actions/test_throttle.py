@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from iscsiproxy.engine.commands import Resume, Throttle
+from iscsiproxy.engine.commands import Resume
 from tests.engine.dialogue import Dialogue, data_out, nop_out, r2t, write
 
 __all__: list[str] = []

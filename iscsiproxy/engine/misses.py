@@ -1,0 +1,189 @@
+"""Why a pattern does not mean what is looked at: the first thing that is not so, with the values on both sides.
+
+A pattern is tried in the order in which it is written: what it is, where it was seen, who sent it, what it belongs to,
+what its test says. A test that is a row joined by `and` is tried condition by condition, each compiled on its own, so
+that the ones that fail can be told from those that hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from iscsiproxy.engine.captures import belongs
+from iscsiproxy.engine.facts import Look
+from iscsiproxy.engine.match import Matcher, captures_in
+from iscsiproxy.engine.values import compile_expr
+from iscsiproxy.language.possible import refs_in
+from iscsiproxy.language.spec import Absent, Binary, Call, Expr, Literal_, Logic, ValueKind
+from iscsiproxy.language.vocabulary import TEXT_PDUS
+from iscsiproxy.language.written import value_text, words_of, written
+from iscsiproxy.wire.describe import summary
+from iscsiproxy.wire.secrecy import SECRET_KEYS
+
+__all__ = ["Clause", "Miss", "diagnose", "seen_by"]
+
+Stage = Literal["kind", "from", "of", "names", "where", "picks"]
+#: The farther down, the nearer the miss.
+_STAGES: Final[tuple[Stage, ...]] = ("kind", "from", "of", "names", "where", "picks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clause:
+    """One thing that was not so: as it was written, and what was found instead."""
+
+    text: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """Something that was seen and did not match.
+
+    `n` is its event, `line` its line in the journal (0: none); `passed` of `total` conditions of its test were true.
+    """
+
+    n: int
+    line: int
+    at: float
+    conn: int
+    label: str
+    stage: Stage
+    clauses: tuple[Clause, ...]
+    passed: int = 0
+    total: int = 0
+    distance: float = float("inf")  #: how far the first number that was wrong is from a right one
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Sort by this: the nearest first, the earlier of equally near ones."""
+        wanting = 1 - self.passed / self.total if self.total else 0.0
+        return (-_STAGES.index(self.stage), wanting, self.distance, self.n)
+
+
+def seen_by(matcher: Matcher, look: Look) -> bool:
+    """Tell whether a look is at something of the kind that a pattern is about, on the leg where it is watched."""
+    pattern = matcher.pattern
+    if look.pdu is None:
+        return look.event in matcher.events and pattern.leg in (None, look.leg)
+    if look.pdu.opcode not in matcher.opcodes:
+        return False
+    return look.leg is pattern.leg or (pattern.leg is None and look.arrival)
+
+
+def diagnose(matcher: Matcher, look: Look, *, line: int = 0) -> Miss:
+    """Say why a pattern does not match what it has seen; only for what it does not match (`seen_by` aside)."""
+    stage, clauses, passed, total, distance = _first(matcher, look)
+    label = summary(look.pdu) if look.pdu is not None else look.event
+    return Miss(
+        n=look.n or 0,
+        line=line,
+        at=look.at,
+        conn=look.conn,
+        label=label,
+        stage=stage,
+        clauses=clauses,
+        passed=passed,
+        total=total,
+        distance=distance,
+    )
+
+
+def _first(matcher: Matcher, look: Look) -> tuple[Stage, tuple[Clause, ...], int, int, float]:
+    pattern = matcher.pattern
+    far = float("inf")
+    sender = look.pdu.sender if look.pdu is not None else look.leg
+    if look.by_proxy and pattern.sender != "proxy":
+        return "from", (Clause(text="what a peer has sent", found="the proxy did it"),), 0, 0, far
+    if pattern.sender is not None and pattern.sender not in ("victim", sender.value) and not look.by_proxy:
+        return "from", (Clause(text=f"from {pattern.sender}", found=f"it is from the {sender}"),), 0, 0, far
+    if pattern.of is not None:
+        captured = look.captures.get(pattern.of)
+        if captured is None:
+            return "of", (Clause(text=f"of {pattern.of}", found=f"`{pattern.of}` is not bound"),), 0, 0, far
+        if not any(belongs(look, one) for one in captured.members):
+            return "of", (Clause(text=f"of {pattern.of}", found=_stranger(look, pattern.of)),), 0, 0, far
+    if pattern.where is not None:
+        lacking = sorted(set(captures_in(pattern.where)) - look.captures.keys())
+        if lacking:
+            clauses = tuple(Clause(text=f"`{name}`", found="is not bound") for name in lacking)
+            return "names", clauses, 0, 0, far
+        failed = []
+        conditions = list(_conditions(pattern.where))
+        for condition in conditions:
+            if not compile_expr(condition)(look):
+                failed.append(condition)
+        if failed:
+            clauses = tuple(_clause(condition, look) for condition in failed)
+            return "where", clauses, len(conditions) - len(failed), len(conditions), _distance(failed[0], look)
+    return "kind", (Clause(text=pattern.text, found="it is no such PDU"),), 0, 0, far
+
+
+def _stranger(look: Look, name: str) -> str:
+    """Say what tells a PDU from those that belong to a capture."""
+    captured = look.captures[name]
+    if captured.superseded:
+        return f"the tag of `{name}` has gone to another task since"
+    own = look.pdu.get("ITT") if look.pdu is not None else None
+    other = captured.pdu.get("ITT") if captured.pdu is not None else None
+    if own is None or other is None:
+        return f"it is on connection {look.conn}, `{name}` on {captured.look.conn}"
+    if own == other:
+        return f"it has the tag of `{name}`, and is not of its kind or session"
+    return f"its ITT is {value_text(own, ValueKind.TAG)}, that of `{name}` {value_text(other, ValueKind.TAG)}"
+
+
+# --- tests -----------------------------------------------------------------------------------------------------------
+
+
+def _conditions(expr: Expr) -> Iterator[Expr]:
+    if isinstance(expr, Logic) and expr.op == "and":
+        for operand in expr.operands:
+            yield from _conditions(operand)
+    else:
+        yield expr
+
+
+def _clause(expr: Expr, look: Look) -> Clause:
+    """Say what the values in a condition are."""
+    opcodes = frozenset({look.pdu.opcode}) if look.pdu is not None else frozenset[int]()
+    sides: tuple[Expr, ...] = (expr.left, expr.right) if isinstance(expr, Binary) else ()
+    if not any(isinstance(side, Logic) for side in sides) and sides:
+        values = [side for side in sides if not isinstance(side, Literal_ | Absent)]
+    else:
+        values = list(refs_in(expr))
+    words = (words_of(side, opcodes) for side in (*sides, *values))
+    named: Mapping[int, str] = next((one for one in words if one), {})
+    found = dict.fromkeys(f"{written(value, opcodes)} is {_value(value, look, named)}" for value in values)
+    if isinstance(expr, Call):
+        return Clause(text=written(expr, opcodes), found="it is another one")
+    return Clause(text=written(expr, opcodes), found=", ".join(found) or "it is false")
+
+
+def _value(expr: Expr, look: Look, words: Mapping[int, str]) -> str:
+    if _secret(expr, look):
+        return "not shown"
+    value = compile_expr(expr)(look)
+    return value_text(value, expr.kind, words)
+
+
+def _secret(expr: Expr, look: Look) -> bool:
+    """Tell whether a value may hold the proof of a secret (RFC 7143 12.1.3)."""
+    for ref in refs_in(expr):
+        key = ref.path.partition(".")[2]
+        if ref.path.startswith("text.") and key in SECRET_KEYS:
+            return True
+        if ref.path == "data" and (ref.scope == "capture" or (look.pdu is not None and look.pdu.opcode in TEXT_PDUS)):
+            return True
+    return False
+
+
+def _distance(expr: Expr, look: Look) -> float:
+    """Tell how far the two sides of a comparison of numbers are apart."""
+    if not isinstance(expr, Binary) or expr.left.kind in (ValueKind.TAG, ValueKind.CODE):
+        return float("inf")
+    left, right = compile_expr(expr.left)(look), compile_expr(expr.right)(look)
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return float(abs(left - right))
+    return float("inf")
