@@ -30,6 +30,7 @@ _COMMANDS = {
     "target": "Be an iSCSI target, conforming or with the deviations of a real one.",
     "initiator": "Be an iSCSI initiator: discover, look, and write and read with verification.",
     "faults": "List, show and check scenario files.",
+    "explain": "Say why a rule did or did not fire.",
     "schema": "Print the JSON Schema of scenario files, for editors.",
     "decode": "Print raw bytes or hex as readable PDUs.",
     "doctor": "Say which real peers and tools are here, and what is missing for what.",

@@ -18,6 +18,7 @@ from iscsiproxy import __version__
 from iscsiproxy.capture import Capture
 from iscsiproxy.cli.screen import Screen
 from iscsiproxy.cli.signals import listen_to_signals
+from iscsiproxy.cli.watch import Watch
 from iscsiproxy.errors import UsageError
 from iscsiproxy.journal import Journal
 from iscsiproxy.language.spec import Scenario
@@ -48,6 +49,7 @@ class _Plan:
     journal: Path | None
     capture: Path | None
     settings: Settings
+    explain: bool
     argv: tuple[str, ...]
 
 
@@ -62,6 +64,7 @@ class _Plan:
 @click.option("--capture", type=click.Path(path_type=Path), metavar="FILE", help="Record both legs as pcapng.")
 @click.option("--on-garbage", type=click.Choice(["pass", "close"]), default="pass", show_default=True,
               help="What to do with a connection whose bytes are no PDUs.")  # fmt: skip
+@click.option("--explain", is_flag=True, help="Say at the end why each rule did or did not fire.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines.")
 @click.option("-v", "--verbose", count=True, help="Show connections and decisions; twice: every PDU.")
 @click.argument("argv", nargs=-1, metavar="[-- CMD ...]", type=click.UNPROCESSED)
@@ -75,6 +78,7 @@ def command(
     journal: Path | None,
     capture: Path | None,
     on_garbage: str,
+    explain: bool,
     as_json: bool,
     verbose: int,
     argv: tuple[str, ...],
@@ -83,7 +87,8 @@ def command(
 
     The first line printed says where it is ready. Without CMD it serves until Ctrl-C or SIGTERM. With CMD it runs it,
     with the proxy's address in place of {portal}, {host} and {port} and in the environment as ISCSIPROXY_PORTAL, prints
-    to stderr, and ends with CMD's status if that is not zero; else with 3 if a fault that had to fire never did.
+    to stderr, and ends with CMD's status if that is not zero; else with 3 if a fault that had to fire never did, and
+    says why not.
     """
     scenarios = arm(faults, _pairs(params))
     plan = _Plan(
@@ -93,6 +98,7 @@ def command(
         journal=journal,
         capture=capture,
         settings=Settings(close_on_garbage=on_garbage == "close"),
+        explain=explain,
         argv=argv,
     )
     screen = Screen(sys.stderr if argv else sys.stdout, as_json=as_json, verbosity=verbose)
@@ -148,6 +154,10 @@ async def _run(plan: _Plan, screen: Screen) -> int:
         for recorder in recorders.values():
             files.callback(recorder.close)
             sinks.append(Sink(recorder, pdus=True))
+        watch = None
+        if plan.scenarios and (plan.explain or plan.argv):
+            watch = Watch(plan.scenarios, seed=plan.seed, relay=lambda: proxy.relay)
+            sinks.append(Sink(watch, pdus=True))
         proxy = Proxy(
             plan.routes, scenarios=plan.scenarios, rng=random.Random(plan.seed), sinks=sinks, settings=plan.settings
         )
@@ -156,7 +166,7 @@ async def _run(plan: _Plan, screen: Screen) -> int:
         if recorder.lost:
             why = recorder.failure or "the disk could not keep up"
             screen.warn(f"the {what} lacks {recorder.lost} records: {why}")
-    return _concluded(proxy, screen, status, captive=bool(plan.argv))
+    return _concluded(proxy, screen, status, watch, plan)
 
 
 def _created(path: Path) -> Path:
@@ -240,7 +250,7 @@ async def _captive(argv: Sequence[str], portals: Sequence[Address], asked: trio.
     return 128 - status if status < 0 else status
 
 
-def _concluded(proxy: Proxy, screen: Screen, status: int, *, captive: bool) -> int:
+def _concluded(proxy: Proxy, screen: Screen, status: int, watch: Watch | None, plan: _Plan) -> int:
     """Say how often each rule fired, and choose the exit code."""
     relay = proxy.relay
     engine = relay.engine if relay is not None else None
@@ -254,7 +264,9 @@ def _concluded(proxy: Proxy, screen: Screen, status: int, *, captive: bool) -> i
                 screen.line(f"rule {counted.rule}: matched {counted.matched}, fired {counted.fired}")
             for rule in unfired:
                 screen.warn(f"rule {rule} never fired")
+        if watch is not None:
+            watch.tell(screen, None if plan.explain else unfired)
     if relay is not None and relay.crashes:
         screen.warn(f"{len(relay.crashes)} internal errors; the run proves nothing")
         return status or 70
-    return status or (3 if unfired and captive else 0)
+    return status or (3 if unfired and plan.argv else 0)

@@ -17,9 +17,20 @@ from typing import Final
 from iscsiproxy.engine.captures import REQUESTS, Book
 from iscsiproxy.engine.facts import Look, Reader, Rng
 from iscsiproxy.engine.match import Matcher
-from iscsiproxy.engine.misses import Clause, Miss, diagnose, seen_by
+from iscsiproxy.engine.misses import Clause, Conditions, Miss, Near, conditions_of, diagnose, seen_by
 from iscsiproxy.engine.moments import Course, Path, paths
-from iscsiproxy.language.spec import Barrier, Bound, FaultReached, Machine, Position, Released, Rule, Scenario, Wait
+from iscsiproxy.language.spec import (
+    Barrier,
+    Bound,
+    FaultReached,
+    Machine,
+    Pattern,
+    Position,
+    Released,
+    Rule,
+    Scenario,
+    Wait,
+)
 from iscsiproxy.language.walking import binds, moments_of, patterns_of
 from iscsiproxy.session import events
 from iscsiproxy.session.events import (
@@ -42,6 +53,8 @@ __all__ = ["Explainer", "Explanation", "MomentFacts", "StepFacts"]
 
 #: How many near misses are kept for each step
 _NEAREST: Final = 3
+#: After so many misses of a step only nearer ones are looked at
+_TRIED: Final = 1000
 #: How many looks are remembered for names that acts bind
 _REMEMBERED: Final = 4096
 #: How many different reasons are kept for which acts were not done
@@ -64,9 +77,15 @@ class StepFacts:
     passed: int = 0
     misses: list[Miss] = field(default_factory=list)
     refused: Miss | None = None  #: the last that only the picks kept out
+    _tried: int = 0
 
-    def missed(self, miss: Miss) -> None:
-        """Keep a miss if it is among the nearest; of equal ones the first."""
+    def missed(self, near: Near, look: Look, line: int) -> None:
+        """Keep a miss if it is among the nearest; of those that say the same the first."""
+        self._tried += 1
+        full = len(self.misses) == _NEAREST or self._tried > _TRIED
+        if full and self.misses and near.rank >= self.misses[-1].rank:
+            return
+        miss = near.told(look, line)
         same = [one for one in self.misses if _alike(one, miss)]
         if same and same[0].rank <= miss.rank:
             return
@@ -118,6 +137,8 @@ class Explainer:
         self._conns: set[int] = set()
         self._timers: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
+        self._conditions: dict[int, Conditions] = {}
+        self._scenarios = tuple(scenarios)
         self._pending: list[tuple[Book, Matcher, Look]] = []
         self._barriers: list[Callable[[float], None]] = []
         self._reached: set[str] = set()
@@ -314,7 +335,7 @@ class Explainer:
     def follow(self, one: _Followed, path: Path, facts: MomentFacts | None) -> _Course:
         """Begin to follow a moment; without facts it is one that ends the rule."""
 
-        def met(now: float) -> None:
+        def met(_: float) -> None:
             if facts is None:
                 one.retire(path, 0)
             elif one.in_force:
@@ -332,9 +353,16 @@ class Explainer:
             met=met,
             barrier=lambda _, call: self._barriers.append(call),
         )
-        course.facts = facts
+        course.facts, course.conditions = facts, self._conditions_of
         course.begin(self._now)
         return course
+
+    def _conditions_of(self, pattern: Pattern) -> Conditions:
+        """Give the conditions of a pattern, compiled once."""
+        key = id(pattern)  # the scenarios are kept, so it is that of no other
+        if key not in self._conditions:
+            self._conditions[key] = conditions_of(pattern)
+        return self._conditions[key]
 
     def _after(self, seconds: float, call: Callable[[float], None]) -> None:
         heapq.heappush(self._timers, (self._now + seconds, next(self._order), call))
@@ -358,30 +386,26 @@ class _Course(Course):
     """A course that keeps what it has seen."""
 
     facts: MomentFacts | None = None
+    conditions: Callable[[Pattern], Conditions] = staticmethod(conditions_of)
 
     def see(self, look: Look, line: int) -> bool:
         """Look, and note why it did not go on; tell whether the last step was met."""
         at, matcher = self._at, self._matcher
         if matcher is None or self.over or not seen_by(matcher, look):
             return False
-        facts = None if self.facts is None else self.facts.steps[at]
-        if facts is not None and not (look.by_proxy and matcher.pattern.sender != "proxy"):
-            facts.seen += 1
+        if self.facts is None:
+            return self.look(look) is not None
+        facts, pattern = self.facts.steps[at], matcher.pattern
+        facts.seen += not look.by_proxy or pattern.sender == "proxy"
         if not matcher.test(look):
-            if facts is not None:
-                facts.missed(diagnose(matcher, look, line=line))
+            facts.missed(diagnose(pattern, self.conditions(pattern), look), look, line)
             return False
         found = self.look(look)
-        if facts is None:
-            return found is not None
         facts.matched += 1
         if found is None and self._at == at and not self.over:
-            picks = matcher.pattern.text
-            clause = Clause(text=picks, found=f"this is match number {facts.matched}")
-            plain = diagnose(matcher, look, line=line)
-            facts.refused = Miss(
-                n=plain.n, line=line, at=plain.at, conn=plain.conn, label=plain.label, stage="picks", clauses=(clause,)
-            )
+            said = pattern.text.partition(" as ")[0]
+            clause = Clause(text=said, found=f"it is match number {facts.matched}")
+            facts.refused = Near("picks", clauses=(clause,)).told(look, line)
         else:
             facts.passed += 1
         return found is not None

@@ -55,7 +55,11 @@ class Matcher:
             # A PDU is seen where it arrives, unless the pattern names a leg.
             if leg is not look.leg and not (leg is None and look.arrival):
                 return False
-        elif look.event not in self.events or (leg is not None and leg is not look.leg) or (look.event == "escalation" and not self._escalates(look)):
+        elif (
+            look.event not in self.events
+            or (leg is not None and leg is not look.leg)
+            or (look.event == "escalation" and not self._escalates(look))
+        ):
             return False
         return self._fits(look)
 

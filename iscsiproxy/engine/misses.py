@@ -14,15 +14,15 @@ from typing import Final, Literal
 from iscsiproxy.engine.captures import belongs
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.match import Matcher, captures_in
-from iscsiproxy.engine.values import compile_expr
+from iscsiproxy.engine.values import Fn, compile_expr
 from iscsiproxy.language.possible import refs_in
-from iscsiproxy.language.spec import Absent, Binary, Call, Expr, Literal_, Logic, ValueKind
+from iscsiproxy.language.spec import Absent, Binary, Call, Expr, Literal_, Logic, Pattern, ValueKind
 from iscsiproxy.language.vocabulary import TEXT_PDUS
 from iscsiproxy.language.written import value_text, words_of, written
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.secrecy import SECRET_KEYS
 
-__all__ = ["Clause", "Miss", "diagnose", "seen_by"]
+__all__ = ["Clause", "Conditions", "Miss", "Near", "conditions_of", "diagnose", "seen_by"]
 
 Stage = Literal["kind", "from", "of", "names", "where", "picks"]
 #: The farther down, the nearer the miss.
@@ -57,9 +57,9 @@ class Miss:
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Sort by this: the nearest first, the earlier of equally near ones."""
+        """Sort by this: the nearest first."""
         wanting = 1 - self.passed / self.total if self.total else 0.0
-        return (-_STAGES.index(self.stage), wanting, self.distance, self.n)
+        return (-_STAGES.index(self.stage), wanting, self.distance)
 
 
 def seen_by(matcher: Matcher, look: Look) -> bool:
@@ -72,52 +72,73 @@ def seen_by(matcher: Matcher, look: Look) -> bool:
     return look.leg is pattern.leg or (pattern.leg is None and look.arrival)
 
 
-def diagnose(matcher: Matcher, look: Look, *, line: int = 0) -> Miss:
-    """Say why a pattern does not match what it has seen; only for what it does not match (`seen_by` aside)."""
-    stage, clauses, passed, total, distance = _first(matcher, look)
-    label = summary(look.pdu) if look.pdu is not None else look.event
-    return Miss(
-        n=look.n or 0,
-        line=line,
-        at=look.at,
-        conn=look.conn,
-        label=label,
-        stage=stage,
-        clauses=clauses,
-        passed=passed,
-        total=total,
-        distance=distance,
-    )
+@dataclass(frozen=True, slots=True)
+class Near:
+    """How near something came, before any words are made of it: small enough to be made for every PDU."""
+
+    stage: Stage
+    failed: tuple[Expr, ...] = ()
+    clauses: tuple[Clause, ...] = ()
+    total: int = 0
+    distance: float = float("inf")
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Sort by this: the nearest first."""
+        return (-_STAGES.index(self.stage), len(self.failed) / self.total if self.total else 0.0, self.distance)
+
+    def told(self, look: Look, line: int = 0) -> Miss:
+        """Put it into words, with the values there are now."""
+        clauses = self.clauses or tuple(_clause(condition, look) for condition in self.failed)
+        return Miss(
+            n=look.n or 0,
+            line=line,
+            at=look.at,
+            conn=look.conn,
+            label=summary(look.pdu) if look.pdu is not None else look.event,
+            stage=self.stage,
+            clauses=clauses,
+            passed=self.total - len(self.failed),
+            total=self.total,
+            distance=self.distance,
+        )
 
 
-def _first(matcher: Matcher, look: Look) -> tuple[Stage, tuple[Clause, ...], int, int, float]:
-    pattern = matcher.pattern
-    far = float("inf")
+Conditions = tuple[tuple[Expr, Fn], ...]
+
+
+def conditions_of(pattern: Pattern) -> Conditions:
+    """Take the test of a pattern apart, each of its conditions compiled on its own."""
+    if pattern.where is None:
+        return ()
+    return tuple((condition, compile_expr(condition)) for condition in _conditions(pattern.where))
+
+
+def diagnose(pattern: Pattern, conditions: Conditions, look: Look) -> Near:
+    """Say why a pattern does not match what it has seen; `conditions` are those of its test."""
     sender = look.pdu.sender if look.pdu is not None else look.leg
     if look.by_proxy and pattern.sender != "proxy":
-        return "from", (Clause(text="what a peer has sent", found="the proxy did it"),), 0, 0, far
+        return Near("from", clauses=(Clause(text="what a peer has sent", found="the proxy did it"),))
     if pattern.sender is not None and pattern.sender not in ("victim", sender.value) and not look.by_proxy:
-        return "from", (Clause(text=f"from {pattern.sender}", found=f"it is from the {sender}"),), 0, 0, far
+        return Near("from", clauses=(Clause(text=f"from {pattern.sender}", found=f"it is from the {sender}"),))
     if pattern.of is not None:
         captured = look.captures.get(pattern.of)
         if captured is None:
-            return "of", (Clause(text=f"of {pattern.of}", found=f"`{pattern.of}` is not bound"),), 0, 0, far
+            return Near("of", clauses=(Clause(text=f"of {pattern.of}", found=f"`{pattern.of}` is not bound"),))
         if not any(belongs(look, one) for one in captured.members):
-            return "of", (Clause(text=f"of {pattern.of}", found=_stranger(look, pattern.of)),), 0, 0, far
-    if pattern.where is not None:
-        lacking = sorted(set(captures_in(pattern.where)) - look.captures.keys())
-        if lacking:
-            clauses = tuple(Clause(text=f"`{name}`", found="is not bound") for name in lacking)
-            return "names", clauses, 0, 0, far
-        failed = []
-        conditions = list(_conditions(pattern.where))
-        for condition in conditions:
-            if not compile_expr(condition)(look):
-                failed.append(condition)
-        if failed:
-            clauses = tuple(_clause(condition, look) for condition in failed)
-            return "where", clauses, len(conditions) - len(failed), len(conditions), _distance(failed[0], look)
-    return "kind", (Clause(text=pattern.text, found="it is no such PDU"),), 0, 0, far
+            return Near("of", clauses=(Clause(text=f"of {pattern.of}", found=_stranger(look, pattern.of)),))
+    lacking = {name for condition, _ in conditions for name in captures_in(condition)} - look.captures.keys()
+    if lacking:
+        return Near("names", clauses=tuple(Clause(text=f"`{one}`", found="it is not bound") for one in sorted(lacking)))
+    failed = tuple(condition for condition, holds in conditions if not holds(look))
+    if failed:
+        return Near("where", failed, total=len(conditions), distance=_distance(failed[0], look))
+    return Near("kind", clauses=(Clause(text=" or ".join(item.name for item in pattern.items), found=_other(look)),))
+
+
+def _other(look: Look) -> str:
+    """Say what something is that is no status, or no escalation of the victim."""
+    return "it advances no StatSN" if look.pdu is not None else "the victim did not do it"
 
 
 def _stranger(look: Look, name: str) -> str:

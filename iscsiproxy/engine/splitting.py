@@ -142,7 +142,7 @@ class Rounds:
         longest = max(map(len, self._plan.pieces))
         if longest > self._limit:
             raise ActError(f"a piece gets {longest} bytes long, the receiver takes {self._limit}")
-        first = self._piece(self._plan.pieces[0], last=False)
+        first = self._piece(self._plan.pieces[0], more=True, final=False)
         changes = [Change(what="text", old=f"{len(hand.pdu.data)} bytes", new=f"{len(first.data)} bytes")]
         changes += [
             Change(what=name, old=str(hand.pdu[name]), new=str(first[name]))
@@ -166,30 +166,28 @@ class Rounds:
 
     # --- pieces ---
 
-    def _piece(self, data: bytes, *, last: bool, answer: Pdu | None = None) -> Pdu:
-        """Make a piece; `answer` is what it goes on from."""
-        fields: dict[str, int | bytes] = {}
-        if not last:
-            fields["C"] = int(self._plan.by == "C")
-            fields |= {"T": 0, "NSG": 0} if self._login else {"F": 0}
-        if self._whole.opcode == Opcode.LOGIN_RESPONSE and not last and self._asked is not None:
-            fields["TSIH"] = self._asked["TSIH"]  # the session is there with the last one (RFC 7143 11.13.3)
-        elif self._whole.opcode == Opcode.TEXT_RESPONSE and not last:
-            fields["TTT"] = self._ttt
-        elif self._whole.opcode == Opcode.TEXT_REQUEST and answer is not None:
+    def _piece(self, data: bytes, *, more: bool, final: bool, answer: Pdu | None = None) -> Pdu:
+        """Make a piece that `answer` has asked for; `more` of the text follows, or it has all that the whole has."""
+        whole, fields = self._whole, dict[str, int | bytes]()
+        if not final:
+            fields = {"C": int(more and self._plan.by == "C"), **({"T": 0, "NSG": 0} if self._login else {"F": 0})}
+            if whole.opcode == Opcode.LOGIN_RESPONSE and self._asked is not None:
+                fields["TSIH"] = self._asked["TSIH"]  # the session is there with the last one (RFC 7143 11.13.3)
+            elif whole.opcode == Opcode.TEXT_RESPONSE:
+                fields["TTT"] = self._ttt
+        if whole.opcode == Opcode.TEXT_REQUEST and answer is not None:
             fields |= {"TTT": answer["TTT"], "LUN": answer["LUN"]}  # RFC 7143 11.10.3, 11.10.4
-        bare = self._whole.with_parts(header_digest=b"", data_digest=b"")
-        return (bare if answer is not None or not last else self._whole).with_data(data).with_fields(fields)
+        return whole.with_parts(header_digest=b"", data_digest=b"").with_data(data).with_fields(fields)
 
-    def _send(self, data: bytes, answer: Pdu, *, last: bool) -> None:
-        piece = self._piece(data, last=last, answer=answer)
+    def _send(self, data: bytes, answer: Pdu, *, more: bool, final: bool) -> None:
+        piece = self._piece(data, more=more, final=final, answer=answer)
         change = Change(what="PDU", old="absent", new=summary(piece))
 
         def go() -> None:
             # When the answer's own numbers have been hidden: this acknowledges it.
             commands = self._host.commands
             commands.append(Send(slot=self._n, pdu=piece, changes=(change,), rules=(self._rule,), extra=True))
-            if last:
+            if final:
                 commands.append(Finish(slot=self._n))
 
         self._host.due(go)
@@ -241,13 +239,10 @@ class Rounds:
         else:
             self._keep(hand)
             if came["C"]:
-                self._send(b"", came, last=False)  # it has more to say first (RFC 7143 6.2)
+                self._send(b"", came, more=True, final=False)  # it has more to say first (RFC 7143 6.2)
             else:
-                self._next(came)
-
-    def _next(self, came: Pdu) -> None:
-        data = self._rest.popleft()
-        self._send(data, came, last=not self._rest)
+                data = self._rest.popleft()
+                self._send(data, came, more=bool(self._rest), final=not self._rest)
 
     def _last(self, hand: Hand, why: str) -> None:
         """Give the sender its answer."""
@@ -272,7 +267,12 @@ class Rounds:
             self._end()
         elif self._rest:
             self._keep(hand)
-            self._next(came)
+            data, flag = self._rest.popleft(), "T" if self._login else "F"
+            more = bool(self._rest)
+            if not more and self._whole[flag] and not came[flag]:
+                # It may be told of the end only when it has asked for that (RFC 7143 6.3, 11.11.1).
+                self._rest.append(b"")
+            self._send(data, came, more=more, final=not self._rest)
             if not self._rest and self._ends():
                 if self._collected:
                     self._report("noted", f"{len(self._collected)} bytes that it said meanwhile are for nobody")

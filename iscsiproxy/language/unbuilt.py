@@ -13,15 +13,12 @@ from iscsiproxy.errors import FileError
 from iscsiproxy.language.problems import Problems, problem
 from iscsiproxy.language.spec import (
     ActSpec,
-    Literal_,
     Param,
     ParamKind,
     Position,
     Rule,
     Scenario,
-    ValueKind,
 )
-from iscsiproxy.language.vocabulary import TEXT_PDUS
 
 __all__ = ["STEPS", "UNBUILT", "check_built"]
 
@@ -33,10 +30,6 @@ _TEMPLATE = (
     Param(name="conn", kind=ParamKind.NAME, help="the connection to send it on"),
     Param(name="as", kind=ParamKind.NEW_NAME, help="a name for what is sent"),
 )
-
-
-def _count(value: int) -> Literal_:
-    return Literal_(value=value, kind=ValueKind.NUMBER)
 
 
 _SPECS: tuple[ActSpec, ...] = ()

@@ -22,6 +22,7 @@ from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.peers.chap import Account
 from iscsiproxy.peers.deviation import Deviation
 from iscsiproxy.peers.initiator.url import DEFAULT_PORT, parse_url
+from iscsiproxy.peers.initiator.waiting import flat_nursery
 from iscsiproxy.peers.scsi.device import Device
 from iscsiproxy.peers.scsi.inquiry import UnitIdentity
 from iscsiproxy.peers.scsi.medium import MemoryMedium
@@ -204,10 +205,9 @@ async def _embedded(spec: TargetSpec) -> AsyncIterator[Target]:
     }
     node = Node({IQN: Device(units)}, _SETTINGS, with_quirks(QUIRKS[name] for name in spec.quirks))
     server = TargetServer(node)
-    async with trio.open_nursery() as nursery:
+    async with flat_nursery() as nursery:
         ((host, port), *_) = await nursery.start(server.serve, ((_LOOPBACK, 0),))
         yield Target(spec=spec, address=Address(host, port), name=IQN, lun=0, units=UNITS, crashes=server.crashes)
-        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

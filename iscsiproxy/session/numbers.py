@@ -81,6 +81,7 @@ class Numbers:
         if connection is None:
             return
         connection.session.conns.discard(conn)
+        connection.headers.clear()
         dormant = [number for number, session in self._sessions.items() if not session.conns]
         for number in dormant[:-_SESSIONS_KEPT]:
             del self._sessions[number]
@@ -318,7 +319,7 @@ class Numbers:
         session.conns.add(connection.number)
         connection.session = session
         if connection.settled and connection.cid is not None:
-            session.statuses.pop(connection.cid, None)
-            session.statuses[connection.cid] = connection.statuses
-            if len(session.statuses) > _CIDS_KEPT:
-                del session.statuses[next(iter(session.statuses))]
+            session.by_cid.pop(connection.cid, None)
+            session.by_cid[connection.cid] = connection
+            if len(session.by_cid) > _CIDS_KEPT:
+                del session.by_cid[next(iter(session.by_cid))]

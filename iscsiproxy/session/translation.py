@@ -60,7 +60,7 @@ _DATA_OR_R2T, _STATUS_SNACK, _DATA_ACK = 0, 1, 2
 class SessionNumbers:
     """What all connections of a session share."""
 
-    __slots__ = ("commands", "conns", "expected", "isid", "maximum", "number", "statuses", "tags", "tasks", "tsih")
+    __slots__ = ("by_cid", "commands", "conns", "expected", "isid", "maximum", "number", "tags", "tasks", "tsih")
 
     def __init__(self) -> None:
         self.number = 0
@@ -71,7 +71,7 @@ class SessionNumbers:
         self.tasks = TaskNumbers()
         self.tags = Tags()
         self.conns: set[int] = set()
-        self.statuses: dict[int, Numbering] = {}  # by CID
+        self.by_cid: dict[int, ConnectionNumbers] = {}  # the last one of each CID, open or not
 
     def __repr__(self) -> str:
         return f"<SessionNumbers {self.number} {self.commands!r} {len(self.conns)} connections>"
@@ -226,8 +226,8 @@ def _login_ack(connection: ConnectionNumbers, exp_stat_sn: int) -> int:
         return connection.statuses.next
     # The first request acknowledges what the connection before it was sent (RFC 7143 6.3.4).
     session = connection.session
-    old = None if connection.cid is None or not session.tsih else session.statuses.get(connection.cid)
-    return exp_stat_sn if old is None else old.back_expected(exp_stat_sn)
+    old = None if connection.cid is None or not session.tsih else session.by_cid.get(connection.cid)
+    return exp_stat_sn if old is None else acknowledge(old, exp_stat_sn)
 
 
 def acknowledge(connection: ConnectionNumbers, exp_stat_sn: int) -> int:

@@ -23,7 +23,7 @@ def _scenario(*needs: str, where: str = "W") -> Scenario:
 
 
 def _look(**keys: str) -> Look:
-    def state(conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
+    def state(conn: int, leg: End, _: Pdu | None) -> Snapshot:
         view = ConnectionView(
             id=conn, CID=0, phase=Phase.FULL_FEATURE, nth=1, opened=0.0, outstanding=0, StatSN=None, ExpStatSN=None
         )
@@ -51,7 +51,7 @@ def _need(text: str) -> Expr:
 def test_a_need_is_met_or_not(need: str, *, met: bool) -> None:
     facts = {"initiator.depth": 4, "initiator.kind": "embedded", "profile": "rfc7144"}
     look = _look(DataDigest="CRC32C", HeaderDigest="None")
-    assert not unmet([_need(need)], look, facts) is met
+    assert (unmet([_need(need)], look, facts) == ()) is met
 
 
 def test_what_was_found_instead_is_told() -> None:

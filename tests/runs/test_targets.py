@@ -77,7 +77,7 @@ async def test_the_embedded_one_is_there_and_gone() -> None:
                 disks = await find_disks(session)
     assert target.name == IQN
     assert [(disk.lun, disk.blocks, disk.block_size) for disk in disks] == [(n, BLOCKS, BLOCK) for n in range(UNITS)]
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError):
         await trio.open_tcp_stream(*portal)
 
 
@@ -86,7 +86,7 @@ async def test_a_command_is_started_waited_for_and_ended() -> None:
     with trio.fail_after(20):
         async with opened(spec) as target:
             await (await trio.open_tcp_stream(target.address.host, target.address.port)).aclose()
-        with pytest.raises(OSError, match="."):
+        with pytest.raises(OSError):
             await trio.open_tcp_stream(target.address.host, target.address.port)
 
 

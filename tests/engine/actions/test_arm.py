@@ -48,10 +48,11 @@ def test_a_rule_that_is_in_force_stays_as_it_is() -> None:
 
 
 def test_a_rule_that_has_ended_comes_back_with_its_end() -> None:
-    talk = Dialogue(rules("when: Data-Out, do: drop, name: lose, until: NOP-Out", ARM))
+    talk = Dialogue(rules("when: Data-Out, do: drop, name: lose, until: NOP-Out nth 2", ARM))
     for _ in range(2):
-        assert talk.say(data_out(2, 0)) == []
         talk.say(nop_out(9, 10))
+        assert talk.say(data_out(2, 0)) == []
+        talk.say(nop_out(9, 11))
         assert len(talk.say(data_out(2, 0))) == 1
         talk.say(r2t(2, 5))
 

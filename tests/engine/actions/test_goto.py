@@ -46,7 +46,8 @@ def test_it_goes_to_a_state_of_its_own_machine() -> None:
 
 def test_behind_a_pause_it_changes_the_state_when_that_is_over() -> None:
     talk = Dialogue(
-        "machines: {m: {states: {a: [{when: R2T, do: [pass, {delay: 1s}, {goto: b}]}], b: [{when: Data-Out, do: drop}]}}}"
+        "machines: {m: {states: {a: [{when: R2T, do: [pass, {delay: 1s}, {goto: b}]}],"
+        " b: [{when: Data-Out, do: drop}]}}}"
     )
     talk.say(r2t(2, 5))
     assert len(talk.say(data_out(2, 0))) == 1

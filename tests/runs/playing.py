@@ -1,0 +1,88 @@
+"""Runs played on targets of our own, with windows short enough for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import trio
+
+from iscsiproxy.language.spec import Item, Moment, Pattern, Picks, Scenario
+from iscsiproxy.report.model import RunResult
+from iscsiproxy.runs.initiators import parse_initiator
+from iscsiproxy.runs.library import every
+from iscsiproxy.runs.scenario import RunPlan, run_scenario
+from iscsiproxy.runs.targets import opened, parse_target
+
+__all__ = ["disarmed", "hastened", "play", "shipped_one", "written"]
+
+#: Seconds: on a busy machine a barrier takes a few milliseconds, a window of silence no more than we give it.
+_QUIET, _HANG, _WITHIN = 0.05, 2.0, 0.6
+_NEVER = Picks(nth=(1_000_000, 1_000_000))
+
+
+def hastened(scenario: Scenario, *, hang: float = _HANG, within: float = _WITHIN) -> Scenario:
+    """Give it short times."""
+    expect = tuple(
+        replace(one, within=None if one.within is None else min(one.within, within)) for one in scenario.expect
+    )
+    return replace(scenario, expect=expect, timing=replace(scenario.timing, quiet=_QUIET, hang=hang, within=within))
+
+
+def shipped_one(name: str, settings: Mapping[str, str] | None = None) -> Scenario:
+    """Give a scenario that ships, hastened."""
+    (scenario,) = every([name], settings or {})
+    return hastened(scenario)
+
+
+def written(text: str, folder: Path, name: str = "x") -> Scenario:
+    """Give the scenario of a text, hastened."""
+    file = folder / f"{name}.yaml"
+    file.write_text(f"scenario: {name}\n{text}")
+    (scenario,) = every([str(file)], {})
+    return hastened(scenario)
+
+
+def disarmed(scenario: Scenario) -> Scenario:
+    """Put every rule beyond reach."""
+
+    def far(moment: Moment) -> Moment:
+        *rest, last = moment.steps
+        assert isinstance(last, Pattern)
+        assert all(isinstance(item, Item) for item in last.items)
+        return replace(moment, steps=(*rest, replace(last, picks=_NEVER)))
+
+    return replace(scenario, rules=tuple(replace(rule, when=tuple(map(far, rule.when))) for rule in scenario.rules))
+
+
+async def play(
+    scenario: Scenario,
+    *,
+    target: str = "embedded",
+    initiator: str = "embedded",
+    patience: float = 20.0,
+    steady: bool = True,
+    folder: Path | None = None,
+    interrupt: trio.Event | None = None,
+    said: list[str] | None = None,
+) -> RunResult:
+    """Play one run on a fresh target."""
+    words: list[str] = [] if said is None else said
+    with trio.fail_after(60):
+        async with opened(parse_target(target)) as here:
+            return await run_scenario(
+                RunPlan(
+                    name=scenario.name,
+                    scenario=scenario,
+                    target=here,
+                    initiator=parse_initiator(initiator),
+                    seed=7,
+                    timeout=patience,
+                    steady=steady,
+                    folder=folder,
+                    capture=folder is not None,
+                ),
+                say=words.append,
+                interrupt=trio.Event() if interrupt is None else interrupt,
+            )

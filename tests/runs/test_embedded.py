@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from iscsiproxy.errors import PeerError, UsageError
+from iscsiproxy.language.spec import Scenario
+from iscsiproxy.runs.driving import Context
+from iscsiproxy.runs.embedded import EmbeddedDriver
+from iscsiproxy.runs.initiators import parse_initiator
+from iscsiproxy.runs.scratch import Extent
+from iscsiproxy.runs.targets import BLOCKS, opened, parse_target
+
+__all__: list[str] = []
+
+Told = list[tuple[str, str]]
+
+
+@asynccontextmanager
+async def _driver(
+    told: Told, *, extent: Extent | None = None, busy: bool = True, **traffic: str
+) -> AsyncIterator[EmbeddedDriver]:
+    given: Mapping[str, str] = {"io": "verify", "size": "4096", **traffic}
+    with trio.fail_after(20):
+        async with opened(parse_target("embedded")) as target, trio.open_nursery() as home:
+            context = Context(
+                portal=target.address,
+                target=target,
+                initiator=parse_initiator("embedded"),
+                seed=3,
+                patience=2.0,
+                tell=lambda what, text: told.append((what, text)),
+                say=lambda _: None,
+            )
+            scenario = Scenario(name="x", victim="target", traffic=given)
+            yield EmbeddedDriver(context, scenario, home, extent=extent, busy=lambda: busy)
+            home.cancel_scope.cancel()
+
+
+async def _for_a_while(driver: EmbeddedDriver, told: Told, count: int) -> None:
+    over = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(driver.fault, over)
+        while len(told) < count:
+            await trio.sleep(0.01)
+        over.set()
+
+
+@pytest.mark.parametrize("io", ["verify", "read", "write", "discovery", "none"])
+async def test_clean_io_goes_well(io: str) -> None:
+    told: Told = []
+    async with _driver(told, io=io) as driver:
+        assert "went well" in await driver.steady()
+        assert len(driver.disks) == 2
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("io", "first"),
+    [
+        ("verify", " on LUN 0, 4096 bytes"),
+        ("read", "read on LUN 0, 4096 bytes"),
+        ("write", "write on LUN 0, 4096 bytes"),
+        ("discovery", "SendTargets named 1 targets"),
+    ],
+)
+async def test_traffic_goes_on_until_it_is_over_and_its_session_does_good_io_behind_it(io: str, first: str) -> None:
+    told: Told = []
+    async with _driver(told, io=io) as driver:
+        await driver.steady()
+        await _for_a_while(driver, told, 10)
+        assert {what for what, _ in told} == {"good"}
+        assert any(first in text for _, text in told)
+        keeper = driver._keeper
+        assert (await driver.behind(anew=False)).good
+        assert driver._keeper is keeper
+        assert (await driver.behind(anew=True)).good
+        assert driver._keeper is not keeper
+        await driver.close()
+
+
+async def test_several_logical_units_at_once() -> None:
+    told: Told = []
+    async with _driver(told, luns="2", depth="3") as driver:
+        await driver.steady()
+        await _for_a_while(driver, told, 30)
+    assert {text.partition(",")[0][-5:] for _, text in told if "LUN" in text} == {"LUN 0", "LUN 1"}
+
+
+async def test_a_range_is_kept_to() -> None:
+    async with _driver([], extent=Extent(100, 199)) as driver:
+        await driver.steady()
+        settings = driver._workload(driver.disks[0])
+        assert (settings.first, settings.first + settings.blocks <= 200) == (100, True)
+
+
+async def test_a_range_that_is_not_there_is_the_users_to_put_right() -> None:
+    async with _driver([], extent=Extent(0, BLOCKS)) as driver:
+        with pytest.raises(UsageError, match=rf"--scratch-range 0\.\.{BLOCKS}: LUN 0 has {BLOCKS} blocks"):
+            await driver.steady()
+
+
+async def test_a_login_that_fails_is_tried_again_and_is_no_io() -> None:
+    told: Told = []
+    async with _driver(told) as driver:
+        driver._settings = driver._settings.changed(target="iqn.nobody:x")
+        with pytest.raises(PeerError, match="login refused"):
+            await driver.steady()
+        over = trio.Event()
+        with trio.move_on_after(0.3):
+            await driver.fault(over)
+        assert not (await driver.behind(anew=False)).good
+    assert told == []

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from iscsiproxy.errors import UsageError
+from iscsiproxy.journal import read
+from iscsiproxy.report.model import RunResult
+from iscsiproxy.runs.expectations import Watch
+from iscsiproxy.session.events import Delivered, Fired, IoDone, Staged
+from tests.runs.playing import disarmed, play, shipped_one, written
+
+__all__: list[str] = []
+
+_SHIPPED = (
+    "c_bit_login_request",
+    "c_bit_text_request",
+    "cmdsn_duplicate_write",
+    "data_digest_corrupt",
+    "data_digest_corrupt_read",
+    "data_out_lost",
+    "header_digest_corrupt",
+    "payload_corrupt_valid_digest",
+    "reset_between_r2t_and_data_out",
+)
+#: Fires at once and breaks nothing
+_HARMLESS = "victim: target\nrules:\n  - {name: seen, when: SCSI-Command where W nth 1, do: {note: here}}\n"
+
+
+def _told(run: RunResult) -> str:
+    return "\n".join(f"{one.about} {one.verdict} {one.text} {[*map(str, one.evidence)]}" for one in run.findings)
+
+
+def _about(run: RunResult, about: str) -> str:
+    return next(finding.verdict for finding in run.findings if finding.about == about)
+
+
+@pytest.mark.parametrize("name", _SHIPPED)
+async def test_the_conforming_target_passes(name: str) -> None:
+    run = await play(shipped_one(name))
+    assert run.verdict == "pass", _told(run)
+    assert _about(run, "steady state") == _about(run, "aftermath") == "pass"
+    assert all(rule.fired for rule in run.rules)
+
+
+@pytest.mark.parametrize(
+    ("name", "quirk", "why"),
+    [
+        ("data_out_lost", "tgt-holes", "never: SCSI-Response of lost where Status == GOOD"),
+        ("cmdsn_duplicate_write", "W12", "exactly: 1 SCSI-Response of write"),
+        ("c_bit_text_request", "W10", "escalation"),
+    ],
+)
+async def test_a_deviating_target_fails_with_evidence(name: str, quirk: str, why: str) -> None:
+    run = await play(shipped_one(name), target=f"embedded:{quirk}")
+    assert run.verdict == "fail", _told(run)
+    assert why in run.why
+    assert all(evidence.n for evidence in run.reasons[0].evidence)
+
+
+@pytest.mark.parametrize("name", _SHIPPED)
+async def test_a_fault_that_never_fires_is_never_a_pass(name: str) -> None:
+    run = await play(disarmed(shipped_one(name)))
+    assert run.verdict == "inconclusive", _told(run)
+    assert _about(run, "rule") == "inconclusive"
+    assert not any(rule.fired for rule in run.rules)
+
+
+async def test_a_run_is_recorded_from_the_steady_state_to_the_end(tmp_path: Path) -> None:
+    run = await play(shipped_one("data_out_lost"), folder=tmp_path)
+    assert set(run.files) == {"journal", "capture"}
+    assert (tmp_path / "capture.pcapng").stat().st_size > 10_000
+    with read(tmp_path / "journal.jsonl") as reader:
+        events = [record.entry for record in reader]
+        assert reader.complete
+        assert reader.header.facts["run"] == "data_out_lost"
+    stages = [event for event in events if isinstance(event, Staged)]
+    assert [event.stage for event in stages] == ["steady", "fault", "aftermath", "cleared"]
+    begin, end = stages[1].n, stages[2].n
+    touched = [
+        event.n for event in events if isinstance(event, Fired) or (isinstance(event, Delivered) and event.rules)
+    ]
+    assert touched
+    assert all(begin < n < end for n in touched), "nothing is touched before the fault or behind it"
+    assert {event.what for event in events if isinstance(event, IoDone)} >= {"good"}
+
+
+async def test_what_is_needed_and_not_there_is_skipped(tmp_path: Path) -> None:
+    run = await play(written("needs: [initiator.depth >= 2]\n" + _HARMLESS, tmp_path))
+    assert (run.verdict, run.why) == ("skipped", "initiator.depth >= 2: initiator.depth is 1")
+    run = await play(written("needs: [key.MaxConnections >= 2]\n" + _HARMLESS, tmp_path))
+    assert (run.verdict, run.why) == ("skipped", "key.MaxConnections >= 2: key.MaxConnections is 1")
+    assert run.reasons[0].evidence[0].text == "full feature phase"
+
+
+async def test_what_is_needed_and_can_be_offered_is(tmp_path: Path) -> None:
+    run = await play(written("needs: [key.HeaderDigest == CRC32C]\n" + _HARMLESS, tmp_path))
+    assert run.verdict == "pass", _told(run)
+
+
+async def test_facts_of_the_run_are_known_to_the_rules(tmp_path: Path) -> None:
+    text = (
+        "victim: target\ntraffic: {depth: 3, luns: 2}\n"
+        "needs: [target.LUs >= 2, initiator.kind == embedded]\n"
+        "rules:\n  - when: SCSI-Command where initiator.depth == 3 and target.kind == embedded and LUN == 1 nth 1\n    do: {note: here}\n"
+    )
+    run = await play(written(text, tmp_path))
+    assert run.verdict == "pass", _told(run)
+
+
+async def test_without_a_steady_state_nothing_is_proven(tmp_path: Path) -> None:
+    said = f"{sys.executable} -c 'raise SystemExit(4)' {{portal}}"
+    run = await play(written(_HARMLESS, tmp_path), initiator=said)
+    assert run.verdict == "inconclusive"
+    assert "failed with nothing armed: exit status 4" in run.why
+    assert not run.rules[0].matched
+
+
+async def test_a_command_as_the_initiator_whose_status_is_not_its_own_io(tmp_path: Path) -> None:
+    script = tmp_path / "io.py"
+    script.write_text(_INITIATOR)
+    run = await play(
+        shipped_one("data_out_lost"),
+        target="embedded:tgt-holes",
+        initiator=f"{sys.executable} {script} {{host}} {{port}} {{iqn}}",
+    )
+    assert run.verdict == "fail", _told(run)
+    assert _about(run, "aftermath") == "pass", _told(run)
+
+
+async def test_a_command_that_cannot_be_run_is_the_users_to_put_right(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^cannot run /nowhere/qemu-io"):
+        await play(written(_HARMLESS, tmp_path), initiator="/nowhere/qemu-io {url}")
+
+
+async def test_the_time_is_up(tmp_path: Path) -> None:
+    text = "victim: target\nrules:\n  - {when: 50s, do: {note: late}}\n"
+    run = await play(written(text, tmp_path), patience=0.5)
+    assert run.verdict == "inconclusive"
+    assert "0.5 s were over before all was decided" in _told(run)
+
+
+async def test_an_interrupted_run_is_cleared_and_reported(tmp_path: Path) -> None:
+    text = "victim: target\nrules:\n  - {when: SCSI-Command where W nth 2, do: [{delay: 50s}]}\n"
+    interrupt = trio.Event()
+    runs: list[RunResult] = []
+
+    async def run() -> None:
+        runs.append(await play(written(text, tmp_path), folder=tmp_path, interrupt=interrupt))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await trio.sleep(0.6)
+        interrupt.set()
+    assert runs[0].verdict == "inconclusive"
+    assert "run inconclusive interrupted" in _told(runs[0])
+    with read(tmp_path / "journal.jsonl") as reader:
+        stages = [record.entry.stage for record in reader if isinstance(record.entry, Staged)]
+        assert reader.complete
+    assert stages[-1] == "cleared"
+
+
+async def test_a_check_that_breaks_is_never_green(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_(_: Watch) -> bool:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Watch, "decided", property(break_))
+    run = await play(written(_HARMLESS, tmp_path))
+    assert (run.verdict, run.crash) == ("inconclusive", True)
+    assert "internal error: ValueError('a bug')" in _told(run)
+
+
+_INITIATOR = """
+import sys
+import trio
+from iscsiproxy.peers.initiator import commands
+from iscsiproxy.peers.initiator.session import open_session
+from iscsiproxy.peers.initiator.settings import InitiatorSettings
+
+async def main(host, port, iqn):
+    async with open_session((host, int(port)), InitiatorSettings(target=iqn, time2wait=0)) as session:
+        for _ in range(3):
+            if (await session.command(0, commands.test_unit_ready())).good:
+                break
+        outcome = await session.command(0, commands.write10(0, 512), data_out=bytes(512 * 512))
+        sys.exit(not outcome.good)
+
+trio.run(main, *sys.argv[1:])
+"""
