@@ -35,7 +35,8 @@ def wheel(built: Path) -> Path:
 
 def test_the_wheel_holds_the_package_and_the_scenarios(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "iscsiproxy").rglob("*.py")}
+    package = ROOT / "iscsiproxy"
+    sources = {path.relative_to(ROOT).as_posix() for end in ("py", "md") for path in package.rglob(f"*.{end}")}
     scenarios = {f"iscsiproxy/faults/{name}" for name in SCENARIOS}
     ours = {name for name in names if ".dist-info/" not in name}
     assert scenarios

@@ -1,4 +1,4 @@
-"""`iscsiproxy faults`: the scenario files, listed, shown and checked."""
+"""`iscsiproxy faults`: the scenario files, listed, shown and checked, and the language they are written in."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import FileError
 from iscsiproxy.language import load_all
 from iscsiproxy.language.never import Finding, never
+from iscsiproxy.language.reference import fill as fill_guide
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.runs.library import check, find, shipped
 
@@ -87,6 +88,13 @@ def lint_(files: tuple[Path, ...], as_json: bool) -> None:
     if not as_json:
         warnings = f", {counts['warning']} warning{'s' if counts['warning'] > 1 else ''}" if counts["warning"] else ""
         click.echo(f"{len(paths)} file{'s' if len(paths) > 1 else ''}: no errors{warnings}")
+
+
+@command.command(name="reference")
+def reference_() -> None:
+    """Print the language: a walk-through and everything that may be written (Markdown)."""
+    guide = Path(__file__).with_name("guide.md").read_text(encoding="utf-8")
+    click.echo(fill_guide(guide, SPECS), nl=False)
 
 
 def _findings(path: Path) -> tuple[FileError, ...] | tuple[Finding, ...]:

@@ -41,7 +41,8 @@ class Send:
 
     Its sequence numbers are those of the sender; the relay translates them for the receiver when it writes the PDU,
     except the fields in `exact`. `original` is the PDU that came in, where a fault has changed it: if only one of the
-    two uses up a number, the numbers of what follows move (`session.numbers`). With `extra` it is one more than the
+    two uses up a number, the numbers of what follows move (`session.numbers`), unless it is among those in `named`,
+    which are the fault itself. With `extra` it is one more than the
     sender knows of (a piece of a split PDU, a copy that is to be hidden): it takes numbers of its own, and those of
     what follows move on.
     """
@@ -53,6 +54,7 @@ class Send:
     start: int = 0
     stop: int | None = None
     exact: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
     extra: bool = False
     original: Pdu | None = None
     ticket: int = 0  #: of a copy: the engine is told with `Delivered(author=ticket)`

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
+from iscsiproxy.engine.actors import ActorSteps
 from iscsiproxy.engine.authored import Errands
 from iscsiproxy.engine.barriers import Barriers
 from iscsiproxy.engine.captures import REQUESTS, Book
-from iscsiproxy.engine.commands import Command, Refuse, Report, Resume, SetTimer, Tell
+from iscsiproxy.engine.commands import Command, Report, Resume, SetTimer, Tell
+from iscsiproxy.engine.doorway import Doorway
 from iscsiproxy.engine.editing import TEXT, Editors
 from iscsiproxy.engine.facts import Look, Reader, Rng
-from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView, Shadowed
+from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView
 from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.machines import ActiveMachine, goto
 from iscsiproxy.engine.match import Matcher
@@ -63,6 +65,12 @@ class Engine:
             for machine in scenario.machines:
                 self._machines.append(ActiveMachine(scenario, machine, book, self))
                 self._rules += self._machines[-1].rules
+        #: What the actors of scenarios ask for, by scenario.
+        self.actors = {
+            scenario.name: ActorSteps(scenario, book)
+            for scenario, book in zip(scenarios, self._books, strict=True)
+            if scenario.actor
+        }
         self._book = self._books[0] if self._books else Book()  # most runs have one
         self._armed = armed
         self._reached: set[str] = set()
@@ -79,10 +87,10 @@ class Engine:
         self.settled = Settled()
         #: What acts on PDUs that no rule has matched, in the order in which it does.
         self.standing: list[Standing] = [self.barriers, self.errands]
-        self._counts_apart = any(rule.counts_apart for rule in self._rules)
+        self._counts_apart = bool(self.actors) or any(rule.counts_apart for rule in self._rules)
         if self._counts_apart:
             self.standing.append(self.settled)
-        self.negotiations = [Asymmetry(scenario, self) for scenario in scenarios if scenario.negotiate]
+        self.negotiations = [Asymmetry(one, self, active=armed) for one in scenarios if one.negotiate]
         self.standing += self.negotiations
         self.apart: set[int] = set()  #: connections whose two ends have been told different things
         #: Who is told of all that goes out of a slot.
@@ -90,12 +98,11 @@ class Engine:
         self._conns: dict[int, set[End]] = {}  #: with the legs that have ended
         #: The throttles that end with everything else, and no sooner.
         self.lasting: set[int] = set()
-        #: Rules that may refuse a connection see it before the others, who see only what is accepted, or refused.
-        self._refusers = [rule for rule in self._rules if any(one.act.name == "refuse" for one in rule.acts)]
-        self._accepters = [rule for rule in self._rules if rule not in self._refusers]
-        self._coming = 0  #: the connection of which the relay asks whether it is refused
+        self._doorway = Doorway(self._rules)
         self._by_opcode = [self._about(opcode) for opcode in range(64)]
-        matchers = [matcher for rule in self._rules for path in rule.all_paths() for matcher in path.matchers]
+        waited = [path for rule in self._rules for path in rule.all_paths()]
+        waited += [path for steps in self.actors.values() for path in steps.paths()]
+        matchers = [matcher for path in waited for matcher in path.matchers]
         self._delivered_opcodes = _opcodes(matcher for matcher in matchers if matcher.pattern.leg is not None)
         self._watched = _opcodes(matchers)
         if any(matcher.pattern.of for matcher in matchers):
@@ -150,6 +157,8 @@ class Engine:
         """Bring the rules into force."""
         self._now = now
         self._armed = True
+        for negotiation in self.negotiations:
+            negotiation.active = True
         for rule in self._rules:
             if rule.in_force:
                 self.bring(rule)
@@ -163,6 +172,8 @@ class Engine:
         opcode = pdu.opcode
         self._now = event.at
         look = Look(event.conn, event.at, event.leg, self._state, self.rng, self._book, pdu, event.n)
+        if self.actors:
+            self._meet(look)
         standing = [one for one in self.standing if one.wants(look)]
         if not self._armed:
             return self._edit_to_the_end(event, digests, standing) if self.editors or standing else []
@@ -216,8 +227,7 @@ class Engine:
         if self._armed and event.pdu.opcode in self._delivered_opcodes and event.sent == -1:
             look = self._look(event.conn, event.leg, pdu=event.pdu, n=event.n, arrival=False)
             sieve = self._by_opcode[event.pdu.opcode]
-            for firing in self._match(sieve(event.pdu.bhs) if sieve is not None else (), look):
-                Chain(self, None, [firing]).start()
+            self._see(sieve(event.pdu.bhs) if sieve is not None else (), look)
         return self._done()
 
     def happened(self, event: Connected | FullFeature | Closed | IoDone) -> list[Command]:
@@ -241,9 +251,8 @@ class Engine:
                     one.forget(event.conn, event.leg)
         if self._armed:
             # Who may refuse a connection has seen it already.
-            rules = self._accepters if isinstance(event, Connected) else self._rules
-            for rule, own in self._match(rules, look):
-                Chain(self, None, [(rule, own)], partial(self._covered, rule)).start()
+            rules = self._doorway.others if isinstance(event, Connected) else self._rules
+            self._see(rules, look)
             if look.how and not look.by_proxy:
                 self._escalate(look)
         return self._done()
@@ -251,13 +260,9 @@ class Engine:
     def release(self, n: int, now: float) -> list[Command]:
         """Take note that somebody has let the PDU with event number `n` go by hand: `released`."""
         self._now = now
-        for rule in self._all_rules():
-            for course in (*rule.courses.values(), *rule.ends):
-                course.released(now)
-        for chain, courses in list(self._waiting.items()):
-            if chain.hand is None or chain.hand.n == n:
-                for course in courses:
-                    course.released(now)
+        waiting = [one for chain, one in self._waiting.items() if chain.hand is None or chain.hand.n == n]
+        for course in [*self._followed(), *(one for courses in waiting for one in courses)]:
+            course.released(now)
         return self._done()
 
     def timer(self, token: int, now: float) -> list[Command]:
@@ -281,7 +286,7 @@ class Engine:
         self.commands += [Resume(token=token) for token in sorted(self.lasting)]
         self.lasting.clear()
         for negotiation in self.negotiations:
-            negotiation.stop()
+            negotiation.active = False
         return self._done()
 
     def accepting(self, conn: int, n: int, at: float) -> list[Command]:
@@ -290,16 +295,9 @@ class Engine:
         The relay asks before it does anything for the connection. One that is refused is never Connected.
         """
         self._now = at
-        if not self._armed or not self._refusers:
-            return []
-        look = self._look(conn, End.INITIATOR, event="connect", n=n)
-        self._coming = conn
-        for firing in self._match(self._refusers, look, first=True):
-            Chain(self, None, [firing]).start()
-        if not self._coming:
-            for firing in self._match(self._accepters, look):
-                Chain(self, None, [firing]).start()
-        self._coming = 0
+        if self._armed and self._doorway.refusers:
+            look = self._look(conn, End.INITIATOR, event="connect", n=n)
+            self._doorway.come(conn, lambda rules, first: self._see(rules, look, first=first))
         return self._done()
 
     # --- looking ---
@@ -349,16 +347,13 @@ class Engine:
 
     def _recheck(self) -> None:
         """See whether a step has waited for a capture that was bound, or for the first fault."""
-        for rule in self._all_rules():
-            for course in (*rule.courses.values(), *rule.ends):
-                course.recheck(self._now)
-        for courses in list(self._waiting.values()):
-            for course in courses:
-                course.recheck(self._now)
+        for course in [*self._followed(), *(one for courses in self._waiting.values() for one in courses)]:
+            course.recheck(self._now)
 
-    def _all_rules(self) -> list[ActiveRule]:
-        """List the rules, and those of the states that machines are in."""
-        return [*self._rules, *(rule for machine in self._machines for rule in machine.copies())]
+    def _followed(self) -> Iterator[Course]:
+        """Give the courses of the rules, and of the rules of the states that machines are in."""
+        for rule in (*self._rules, *(rule for machine in self._machines for rule in machine.copies())):
+            yield from (*rule.courses.values(), *rule.ends)
 
     def _escalate(self, seen: Look) -> None:
         """Look at a close or an Async once more, as an escalation, with nothing in hand."""
@@ -366,8 +361,12 @@ class Engine:
             return
         look = self._look(seen.conn, seen.leg, n=seen.n or 0, event="escalation")
         look.how = seen.how
-        for firing in self._match(self._rules, look):
-            Chain(self, None, [firing]).start()
+        self._see(self._rules, look)
+
+    def _see(self, rules: Sequence[ActiveRule], look: Look, *, first: bool = False) -> None:
+        """Let rules see what leaves nothing in hand; each that fires has a list of its own."""
+        for rule, own in self._match(rules, look, first=first):
+            Chain(self, None, [(rule, own)], partial(self._covered, rule)).start()
 
     # --- courses ---
 
@@ -452,6 +451,27 @@ class Engine:
         """Call something when the PDU that came in as event `n` goes out."""
         self._outgoing[n] = call
 
+    def _meet(self, look: Look) -> None:
+        """Bind what an actor has announced, before any rule sees it."""
+        for scenario, steps in self.actors.items():
+            if steps.announced and (name := steps.meet(look)) is not None:
+                steps.captures.bind(name, look, each=False)
+                self._bound(f"{scenario}/", name, look)
+                self._recheck()
+
+    def christen(self, scenario: str, name: str, conn: int) -> None:
+        """Bind a name of an actor's to a connection."""
+        look = self._look(conn, End.INITIATOR, event="connect", n=0)
+        self.actors[scenario].captures.bind(name, look, each=False)
+        self._bound(f"{scenario}/", name, look)
+        self._recheck()
+
+    def asked(self, now: float, call: Callable[[Engine], None]) -> list[Command]:
+        """Do something for somebody who is not the relay."""
+        self._now = now
+        call(self)
+        return self._done()
+
     def _bound(self, rule: str, name: str, look: Look, *, each: bool = False, made: bool = False) -> None:
         self.tell(Bound(n=0, at=self._now, conn=look.conn, rule=rule, name=name, of=look.n or 0, each=each, made=made))
 
@@ -466,10 +486,7 @@ class Engine:
 
     def refuse(self, conn: int) -> None:
         """Refuse the connection that the relay is asking about."""
-        if not self._coming:
-            raise Shadowed("it is refused already")
-        self._coming = 0
-        self.commands.append(Refuse(conn=conn))
+        self.commands.append(self._doorway.refuse(conn))
 
     def tell(self, event: Event) -> None:
         """Put an event into the journal."""

@@ -17,7 +17,7 @@ from typing import Final
 from iscsiproxy.engine.captures import REQUESTS, Book
 from iscsiproxy.engine.facts import Look, Reader, Rng
 from iscsiproxy.engine.match import Matcher
-from iscsiproxy.engine.misses import Clause, Conditions, Miss, Near, conditions_of, diagnose, seen_by
+from iscsiproxy.engine.misses import Clause, Conditions, Miss, Near, conditions_of, diagnose, picks_text, seen_by
 from iscsiproxy.engine.moments import Course, Path, paths
 from iscsiproxy.language.spec import (
     Barrier,
@@ -42,6 +42,7 @@ from iscsiproxy.session.events import (
     Fired,
     FullFeature,
     IoDone,
+    Noted,
     Pinged,
     Received,
     Refused,
@@ -110,7 +111,7 @@ class MomentFacts:
 
 @dataclass(slots=True)
 class Explanation:
-    """What became of one rule. `fired` counts acts that took effect; of a rule without acts, its matches."""
+    """What became of one rule. `done` counts for each act how often it took effect."""
 
     rule: str
     where: Position
@@ -118,12 +119,17 @@ class Explanation:
     when: list[MomentFacts]
     acts: tuple[str, ...] = ()
     matched: int = 0
-    fired: int = 0
+    done: Counter[str] = field(default_factory=Counter)
     ended: str = ""  #: the moment that took it out of force
     ended_at: int = 0  #: and the event at which that came
     unarmed: bool = False  #: nothing ever brought it into force
     elsewhere: str = ""  #: the state of its machine that was never entered
     reasons: Counter[str] = field(default_factory=Counter)  #: why acts were not done
+
+    @property
+    def fired(self) -> int:
+        """How often it did something; of a rule without acts, how often it matched."""
+        return max(self.done.values(), default=0) if self.acts else self.matched
 
 
 class Explainer:
@@ -166,9 +172,6 @@ class Explainer:
 
     def explanations(self) -> tuple[Explanation, ...]:
         """Say what became of every rule, in the order of the files."""
-        for one in self._followed:
-            if not one.explanation.acts:
-                one.explanation.fired = one.explanation.matched
         return tuple(one.explanation for one in self._followed)
 
     # --- what happens ---
@@ -199,6 +202,8 @@ class Explainer:
                 self._bound(event)
             case Fired():
                 self._fired(event)
+            case Noted():
+                self._did(event.rule, "note")
             case Decided():
                 self._decided(event)
             case Pinged(what="passed"):
@@ -275,13 +280,18 @@ class Explainer:
 
     def _fired(self, event: Fired) -> None:
         self._reach(event.rule)
+        self._did(event.rule, event.act)
         for one in self._followed:
             if one.name == event.rule:
-                one.explanation.fired += 1
                 if event.act in ("arm", "disarm"):
                     self._switch(one, event.act)
                 elif event.act == "goto":
                     self._goto(one)
+
+    def _did(self, rule: str, act: str) -> None:
+        for one in self._followed:
+            if one.name == rule:
+                one.explanation.done[act] += 1
 
     def _switch(self, by: _Followed, act: str) -> None:
         named = {done.params.get("rule") for done in by.rule.do if done.name == act}
@@ -403,8 +413,7 @@ class _Course(Course):
         found = self.look(look)
         facts.matched += 1
         if found is None and self._at == at and not self.over:
-            said = pattern.text.partition(" as ")[0]
-            clause = Clause(text=said, found=f"it is match number {facts.matched}")
+            clause = Clause(text=picks_text(pattern.picks), found=f"this is match number {facts.matched}")
             facts.refused = Near("picks", clauses=(clause,)).told(look, line)
         else:
             facts.passed += 1

@@ -89,7 +89,7 @@ class RuleView(Protocol):
         """The captures of its scenario."""
 
     def ended(self, how: str) -> None:
-        """Count how a firing ended: `fired`, `failed`, `shadowed` or `expired`."""
+        """Count how a firing ended: `fired`, `failed`, `shadowed`, `expired` or `skipped`."""
 
 
 class Host(Protocol):
@@ -395,6 +395,11 @@ class Chain:
 
     # --- the PDU ---
 
+    def _order(self, command: Command) -> None:
+        """Have something done with the PDU in hand, when its turn has come."""
+        kept = self.hand.kept if self.hand is not None else None
+        (self.host.commands if kept is None else kept).append(command)
+
     def let_go(self) -> None:
         """Send what is in hand, unless it has gone or is dropped, and its copies.
 
@@ -410,7 +415,7 @@ class Chain:
         if not hand.dropped:
             self.send(None)
         for copy in hand.copies:
-            self.host.commands.append(
+            self._order(
                 Send(
                     slot=hand.n,
                     pdu=copy.pdu,
@@ -429,7 +434,7 @@ class Chain:
         rules = (*hand.rules, by) if by and by not in hand.rules else tuple(hand.rules)
         changes = tuple(hand.changes)
         original = hand.look.pdu if hand.pdu is not hand.look.pdu and not hand.regrouped else None
-        self.host.commands.append(
+        self._order(
             Send(
                 slot=hand.n,
                 pdu=pdu,
@@ -438,6 +443,7 @@ class Chain:
                 start=hand.sent,
                 stop=stop,
                 exact=frozenset(hand.exact),
+                named=frozenset(hand.named),
                 original=original,
             )
         )
@@ -452,4 +458,4 @@ class Chain:
             if hand.stays:
                 return
             unsent: Literal["", "raw", "hidden"] = ("hidden" if hand.hidden else "raw") if hand.dropped else ""
-            self.host.commands.append(Finish(slot=hand.n, unsent=unsent, rule=hand.fate))
+            self._order(Finish(slot=hand.n, unsent=unsent, rule=hand.fate))

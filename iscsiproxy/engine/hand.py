@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import xor
 
+from iscsiproxy.engine.commands import Command
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.digest import DIGEST_LENGTH, digest
@@ -47,6 +48,7 @@ class Saved:
     dropped: bool
     hidden: bool
     exact: frozenset[str]
+    named: frozenset[str]
     regrouped: bool
     stays: bool
     fate: str
@@ -69,7 +71,9 @@ class Hand:
     hidden: bool = False  #: that it does not go is to be seen by nobody
     gone: bool = False  #: no longer in hand
     exact: set[str] = field(default_factory=set)  #: fields whose numbers are not to be translated
+    named: set[str] = field(default_factory=set)  #: numbers that are the fault: nothing moves on account of them
     regrouped: bool = False  #: what it has gained or lost belongs to PDUs beside it: no number moves by that
+    kept: list[Command] | None = None  #: where what is to be done with it waits for its turn
     stays: bool = False  #: its slot stays open when it has gone: more is to come, and the act sees to its end
     finished: bool = False  #: its slot is finished, or never was needed
     sent: int = 0  #: bytes that went already
@@ -134,6 +138,7 @@ class Hand:
             self.dropped,
             self.hidden,
             frozenset(self.exact),
+            frozenset(self.named),
             self.regrouped,
             self.stays,
             self.fate,
@@ -142,7 +147,7 @@ class Hand:
     def restore(self, saved: Saved) -> None:
         """Make things as they were."""
         self.pdu, self.dropped, self.fate = saved.pdu, saved.dropped, saved.fate
-        self.hidden, self.exact = saved.hidden, set(saved.exact)
+        self.hidden, self.exact, self.named = saved.hidden, set(saved.exact), set(saved.named)
         self.regrouped, self.stays = saved.regrouped, saved.stays
         self.changes, self.rules, self.copies = list(saved.changes), list(saved.rules), list(saved.copies)
         self._differences = saved.differences

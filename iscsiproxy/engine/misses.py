@@ -16,13 +16,13 @@ from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.match import Matcher, captures_in
 from iscsiproxy.engine.values import Fn, compile_expr
 from iscsiproxy.language.possible import refs_in
-from iscsiproxy.language.spec import Absent, Binary, Call, Expr, Literal_, Logic, Pattern, ValueKind
+from iscsiproxy.language.spec import Absent, Binary, Call, Expr, Literal_, Logic, Pattern, Picks, ValueKind
 from iscsiproxy.language.vocabulary import TEXT_PDUS
 from iscsiproxy.language.written import value_text, words_of, written
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.secrecy import SECRET_KEYS
 
-__all__ = ["Clause", "Conditions", "Miss", "Near", "conditions_of", "diagnose", "seen_by"]
+__all__ = ["Clause", "Conditions", "Miss", "Near", "conditions_of", "diagnose", "picks_text", "seen_by"]
 
 Stage = Literal["kind", "from", "of", "names", "where", "picks"]
 #: The farther down, the nearer the miss.
@@ -200,11 +200,31 @@ def _secret(expr: Expr, look: Look) -> bool:
     return False
 
 
+def picks_text(picks: Picks) -> str:
+    """Write picks as they are written in a pattern."""
+    nth = (
+        "" if picks.nth is None else f"nth {picks.nth[0]}{'' if picks.nth[0] == picks.nth[1] else f'..{picks.nth[1]}'}"
+    )
+    parts = [
+        f"after {picks.after}" if picks.after else "",
+        nth,
+        f"every {picks.every}" if picks.every is not None else "",
+        f"mask {''.join('01'[bit] for bit in picks.mask)}" if picks.mask else "",
+        f"chance {picks.chance * 100:g}%" if picks.chance is not None else "",
+        f"times {picks.times}" if picks.times is not None else "",
+        f"per {picks.per}" if picks.per != "run" else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
 def _distance(expr: Expr, look: Look) -> float:
-    """Tell how far the two sides of a comparison of numbers are apart."""
+    """Tell how far the two sides of a comparison are apart: numbers by their difference, texts by where they differ."""
     if not isinstance(expr, Binary) or expr.left.kind in (ValueKind.TAG, ValueKind.CODE):
         return float("inf")
     left, right = compile_expr(expr.left)(look), compile_expr(expr.right)(look)
     if isinstance(left, int | float) and isinstance(right, int | float):
         return float(abs(left - right))
+    if isinstance(left, str) and isinstance(right, str):
+        same = next((at for at, (one, other) in enumerate(zip(left, right, strict=False)) if one != other), len(right))
+        return float(max(len(left), len(right)) - same)
     return float("inf")

@@ -39,16 +39,17 @@ class Host(Protocol):
 
 
 class Asymmetry:
-    """What `negotiate` of one scenario does to every login. Stands in the way of Login PDUs."""
+    """What `negotiate` of one scenario does to every login that begins while it is `active`; it is asked of Login PDUs."""
 
-    def __init__(self, scenario: Scenario, host: Host) -> None:
+    def __init__(self, scenario: Scenario, host: Host, *, active: bool = True) -> None:
         self.rule = f"{scenario.name}/{NEGOTIATE}"
         self._host = host
         self._values: dict[End, dict[str, Fn]] = {
             end: {key: compile_expr(expr) for key, expr in scenario.negotiate.get(end, {}).items()} for end in End
         }
         self._logins: dict[int, Exchange] = {}
-        self._stopped = False
+        #: Whether logins that begin now are led; those under way are led to their end.
+        self.active = active
 
     def __repr__(self) -> str:
         under_way = sum(not login.over for login in self._logins.values())
@@ -71,7 +72,7 @@ class Asymmetry:
         login = self._logins.get(look.conn)
         if login is not None:
             return not login.over
-        if self._stopped or look.pdu.opcode != Opcode.LOGIN_REQUEST:
+        if not self.active or look.pdu.opcode != Opcode.LOGIN_REQUEST:
             return False
         return look.view.conn.phase is Phase.CONNECTED
 
@@ -113,10 +114,6 @@ class Asymmetry:
             login.ended.add(leg)
             if len(login.ended) == len(End):
                 del self._logins[conn]
-
-    def stop(self) -> None:
-        """Leave further logins alone; those under way are led to their end."""
-        self._stopped = True
 
     def reached(self, look: Look) -> None:
         """See what each leg has settled on: a connection has come to full feature phase on both."""

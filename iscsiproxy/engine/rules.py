@@ -9,7 +9,7 @@ from typing import Any, Literal
 from iscsiproxy.engine.actions import RUNNERS, SPECS
 from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import Built
+from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.moments import Course, Path, paths
 from iscsiproxy.engine.values import compile_expr
 from iscsiproxy.language.spec import (
@@ -29,6 +29,7 @@ from iscsiproxy.language.spec import (
     Scenario,
     Unary,
 )
+from iscsiproxy.language.unbuilt import STEPS
 
 __all__ = ["ActiveRule", "Counts", "build_act"]
 
@@ -112,7 +113,7 @@ class ActiveRule:
             return True
         return any(
             one.act.name not in _COUNT_ALIKE
-            or one.act.params.get("numbers") == "translate"
+            or (one.act.params.get("numbers") == "translate" and one.act.name != "set")
             or not _RENUMBERING.isdisjoint(name.partition(".")[0] for name in one.fields)
             for one in self.acts
         )
@@ -189,7 +190,13 @@ def build_act(act: Act, victim: Victim) -> Built:
     """Compile an act."""
     params = {name: _compiled(value, victim) for name, value in act.params.items()}
     fields = {name: compile_expr(expr) for name, expr in act.fields.items()}
+    if act.name not in RUNNERS:
+        return Built(act, STEPS[act.name], _not_ours, fields, params)
     return Built(act, SPECS[act.name], RUNNERS[act.name], fields, params)
+
+
+def _not_ours(act: Built, work: Work) -> Pause | None:
+    raise ActError(f"`{act.act.name}` is done by an actor")
 
 
 def _compiled(value: object, victim: Victim) -> Any:
@@ -200,6 +207,8 @@ def _compiled(value: object, victim: Victim) -> Any:
         return Path(value, victim)
     if isinstance(value, tuple):
         return tuple(_compiled(item, victim) for item in value)
+    if isinstance(value, Act):
+        return build_act(value, victim)
     if isinstance(value, Mapping):
         return {key: _compiled(item, victim) for key, item in value.items()}
     return value

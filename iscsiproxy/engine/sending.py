@@ -7,6 +7,7 @@ from collections.abc import Callable
 from iscsiproxy.engine.authored import Errand, author_of
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.firing import ActError, Work
+from iscsiproxy.engine.splitting import OwnRounds, Plan, first_piece
 from iscsiproxy.session.events import Delivered
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
@@ -33,19 +34,25 @@ def send(
     raw: bool = False,
     borrowed: bool = False,
     answered: Callable[[Look | None], None] | None = None,
+    split: Plan | None = None,
 ) -> Errand:
     """Send a PDU to the end that its name addresses, before what is in hand if that goes the same way.
 
-    `name` is bound to it when it has gone; `answered`, `borrowed` as in `Errand`, the rest as in `Author`.
+    `name` is bound to it when it has gone; `answered`, `borrowed` as in `Errand`, the rest as in `Author`. With `split`
+    it goes in pieces.
     """
     host, hand = work.host, work.hand
-    to = pdu.sender.other
+    to, whole = pdu.sender.other, pdu
+    if split is not None:
+        pdu = first_piece(whole, split)
     errand = Errand(
         host.errands.ticket(), conn, to, pdu, work.rule.name, host.session(conn), answered, borrowed=borrowed
     )
     if name is not None:
         errand.written = _binder(work, name)
     host.errands.begin(errand)
+    if split is not None and split.finish:
+        host.standing.append(OwnRounds(host, errand, whole, split))
     slot = None
     if hand is not None and not hand.finished and hand.look.conn == conn and hand.look.leg is not to:
         slot = hand.n

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from iscsiproxy.engine.authored import Errand, author_of
 from iscsiproxy.engine.commands import Detach, Finish, Report, Send
 from iscsiproxy.engine.editing import Strainer, appended, limit_of, shown
 from iscsiproxy.engine.facts import Look, fresh_tag
@@ -24,9 +25,9 @@ from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from iscsiproxy.wire.text import split_pairs
+from iscsiproxy.wire.text import MAX_TEXT, split_pairs
 
-__all__ = ["By", "Plan", "Rounds", "plan"]
+__all__ = ["By", "OwnRounds", "Plan", "Rounds", "first_piece", "plan"]
 
 #: What makes the rounds: the C bit, the T bit of login, the F bit of text.
 By = Literal["C", "T", "F"]
@@ -40,6 +41,7 @@ _ANSWERS = {
     Opcode.TEXT_RESPONSE: Opcode.TEXT_REQUEST,
 }
 _FULL_FEATURE = 3
+_REQUEST_NUMBERS = frozenset({"CmdSN", "ExpStatSN"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +119,9 @@ class Rounds:
     """A text on its way in pieces. Stands in the way of the receiver's answers; the slot of the first piece is open."""
 
     def __init__(self, host: Host, hand: Hand, rule: str, plan: Plan) -> None:
-        self._host = host
-        self._rule = rule
-        self._plan = plan
-        self._whole = hand.pdu
-        self._n = hand.n
-        self._conn = hand.look.conn
-        self._sender = hand.look.leg
+        self._host, self._rule, self._plan = host, rule, plan
+        self._whole, self._n = hand.pdu, hand.n
+        self._conn, self._sender = hand.look.conn, hand.look.leg
         self._tag: int = hand.pdu["ITT"]
         self._rest = deque(plan.pieces[1:] if plan.finish else ())
         self._collected = b""
@@ -152,7 +150,8 @@ class Rounds:
         hand.change(first, changes, self._rule)
         hand.fate, hand.stays = self._rule, bool(self._rest)
         self._host.when_delivered(hand.n, self._gone)
-        self._host.standing.append(self)
+        # Before what else waits for the answer: that is the last one only.
+        self._host.standing.insert(0, self)
         return changes
 
     def _gone(self, event: Delivered) -> None:
@@ -168,16 +167,10 @@ class Rounds:
 
     def _piece(self, data: bytes, *, more: bool, final: bool, answer: Pdu | None = None) -> Pdu:
         """Make a piece that `answer` has asked for; `more` of the text follows, or it has all that the whole has."""
-        whole, fields = self._whole, dict[str, int | bytes]()
-        if not final:
-            fields = {"C": int(more and self._plan.by == "C"), **({"T": 0, "NSG": 0} if self._login else {"F": 0})}
-            if whole.opcode == Opcode.LOGIN_RESPONSE and self._asked is not None:
-                fields["TSIH"] = self._asked["TSIH"]  # the session is there with the last one (RFC 7143 11.13.3)
-            elif whole.opcode == Opcode.TEXT_RESPONSE:
-                fields["TTT"] = self._ttt
-        if whole.opcode == Opcode.TEXT_REQUEST and answer is not None:
-            fields |= {"TTT": answer["TTT"], "LUN": answer["LUN"]}  # RFC 7143 11.10.3, 11.10.4
-        return whole.with_parts(header_digest=b"", data_digest=b"").with_data(data).with_fields(fields)
+        piece = _piece(self._whole, self._plan.by, data, more=more, final=final, answer=answer)
+        if not final and piece.opcode == Opcode.LOGIN_RESPONSE and self._asked is not None:
+            return piece.with_fields({"TSIH": self._asked["TSIH"]})  # there is none before the last (RFC 7143 11.13.3)
+        return piece.with_fields({"TTT": self._ttt}) if not final and piece.opcode == Opcode.TEXT_RESPONSE else piece
 
     def _send(self, data: bytes, answer: Pdu, *, more: bool, final: bool) -> None:
         piece = self._piece(data, more=more, final=final, answer=answer)
@@ -290,7 +283,7 @@ class Rounds:
 
     def _keep(self, hand: Hand) -> None:
         """Keep an answer from the sender, but for what it says."""
-        self._collected += hand.pdu.data
+        self._collected = (self._collected + hand.pdu.data)[:MAX_TEXT]
         hand.swallow(self._rule)
 
     def _joined(self, hand: Hand) -> None:
@@ -333,6 +326,69 @@ class Rounds:
 
     def _report(self, kind: Literal["noted"], text: str) -> None:
         self._host.commands.append(Report(kind=kind, conn=self._conn, rule=self._rule, of=self._n, text=text))
+
+
+class OwnRounds:
+    """A Text Request of the proxy's own, in pieces: its errand swallows the answers, this goes on with them."""
+
+    def __init__(self, host: Host, errand: Errand, whole: Pdu, plan: Plan) -> None:
+        self._host, self._errand, self._whole, self._plan = host, errand, whole, plan
+        self._rest = deque(plan.pieces[1:])
+
+    def __repr__(self) -> str:
+        return f"<OwnRounds of ITT {self._whole['ITT']:#x}, {len(self._rest)} to come>"
+
+    def wants(self, look: Look) -> bool:
+        """Tell whether what has arrived answers a piece."""
+        pdu = look.pdu
+        if pdu is None or look.conn != self._errand.conn or pdu.opcode != Opcode.TEXT_RESPONSE:
+            return False
+        return bool(pdu["ITT"] == self._whole["ITT"])
+
+    def apply(self, hand: Hand) -> None:
+        """Send the next piece, if there may be one."""
+        came, errands = hand.look.pdu, self._host.errands
+        assert came is not None
+        if came["F"] or not self._rest:
+            self._forsake()
+        elif came["TTT"] == NO_TAG:
+            # It cannot be continued (RFC 7143 11.11.4): there is no other answer to wait for.
+            self._forsake()
+            answered, self._errand.answered = self._errand.answered, None
+            errands.in_vain(self._errand.ticket)
+            if answered is not None:
+                answered(hand.look)
+        else:
+            data = b"" if came["C"] else self._rest.popleft()
+            final = not self._rest and not came["C"]
+            piece = _piece(self._whole, self._plan.by, data, more=bool(self._rest), final=final, answer=came)
+            one = self._errand
+            errand = Errand(errands.ticket(), one.conn, one.to, piece, one.rule, one.session, borrowed=True)
+            errands.begin(errand)
+            self._host.due(lambda: self._host.commands.append(author_of(errand, fill=_REQUEST_NUMBERS)))
+
+    def forget(self, conn: int, leg: End) -> None:
+        """Give up with the connection."""
+        if conn == self._errand.conn:
+            self._forsake()
+
+    def _forsake(self) -> None:
+        if self in self._host.standing:
+            self._host.standing.remove(self)
+
+
+def first_piece(whole: Pdu, plan: Plan) -> Pdu:
+    """Give what goes first of a request that nobody has asked for yet."""
+    return _piece(whole, plan.by, plan.pieces[0], more=True, final=False)
+
+
+def _piece(whole: Pdu, by: By, data: bytes, *, more: bool, final: bool, answer: Pdu | None = None) -> Pdu:
+    fields: dict[str, int | bytes] = {}
+    if not final:
+        fields = {"C": int(more and by == "C"), **({"T": 0, "NSG": 0} if whole.opcode in _LOGIN else {"F": 0})}
+    if whole.opcode == Opcode.TEXT_REQUEST and answer is not None:
+        fields |= {"TTT": answer["TTT"], "LUN": answer["LUN"]}  # RFC 7143 11.10.3, 11.10.4
+    return whole.with_parts(header_digest=b"", data_digest=b"").with_data(data).with_fields(fields)
 
 
 def _flags(came: Pdu) -> list[Change]:

@@ -39,6 +39,8 @@ class Swapped:
     def apply(self, hand: Hand) -> None:
         """Put the awaited answer in its place; what comes before the last part of it goes no further."""
         came = hand.pdu
+        if hand.dropped:
+            return  # there is more to come of the answer
         if not is_last(came) and came.opcode != Opcode.TEXT_RESPONSE:
             hand.swallow(PROXY)
             return

@@ -20,7 +20,7 @@ from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["TEMPLATE", "given", "make", "numbers_of"]
+__all__ = ["SPLIT", "TEMPLATE", "given", "make", "numbers_of"]
 
 #: What every template takes besides fields.
 TEMPLATE = (
@@ -28,6 +28,8 @@ TEMPLATE = (
     Param(name="conn", kind=ParamKind.NAME, help="the connection to send it on: a capture of it"),
     Param(name="as", kind=ParamKind.NEW_NAME, help="a name for what is sent"),
 )
+#: What a request may have besides.
+SPLIT = Param(name="split_text", kind=ParamKind.ACT, help="send the text of a Text-Request in several rounds")
 #: The sequence numbers of a PDU that goes to each end; the relay puts them in.
 _NUMBERS = {
     End.TARGET: ("CmdSN", "ExpStatSN"),

@@ -82,7 +82,6 @@ STEPS: Mapping[str, ActSpec] = MappingProxyType(
         ),
     }
 )
-_SECTIONS = ("actor",)
 
 
 def check_built(scenario: Scenario, acts: Mapping[str, ActSpec]) -> None:
@@ -92,9 +91,9 @@ def check_built(scenario: Scenario, acts: Mapping[str, ActSpec]) -> None:
     """
     problems = Problems()
     known = {**UNBUILT, **acts}
-    for section in _SECTIONS:
-        if section in scenario.sections:
-            problems.add(_missing(f"`{section}`", scenario.sections[section]))
+    for step in scenario.actor:
+        if step.params.get("join") is not None:
+            problems.add(_missing("`join`, a second connection of one session,", step.position))
     states = (state for machine in scenario.machines for state in machine.states)
     for rule in (*scenario.rules, *(rule for state in states for rule in state.rules)):
         for error in _unbuilt_in(rule, known):

@@ -38,7 +38,7 @@ class Out:
     """A PDU to write, from byte `start` up to `stop` (None: to its end).
 
     `of` is the event number it came with; one that the proxy has made itself has none, but an `author`. How its numbers
-    are dealt with: see `Send` for `exact`, `extra` and `original`, `Author` for `fill`, `raw` and `patient`.
+    are dealt with: see `Send` for `exact`, `named`, `extra` and `original`, `Author` for `fill`, `raw` and `patient`.
     """
 
     pdu: Pdu
@@ -48,6 +48,7 @@ class Out:
     start: int = 0
     stop: int | None = None
     exact: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
     extra: bool = False
     original: Pdu | None = None
     author: int = 0

@@ -99,18 +99,24 @@ class Numbering:
 
     def _passing(self, out: Out, to: End) -> Pdu:
         numbers, conn, pdu = self._numbers, self._conn, out.pdu
-        original = out.original
         if out.author and not out.extra:
             return pdu  # a copy: what the receiver meets twice is the fault
-        before = after = False
-        if original is not None:
+        original, before, after = out.original, False, False
+        if original is not None and ("CmdSN" if to is End.TARGET else "StatSN") not in out.named:
             before, after = _consumes(original), _consumes(pdu)
         if not (out.extra or before is not after or out.exact or numbers.active(conn)):
             numbers.passed(conn, to, pdu)
             return pdu
+        if after and not before and pdu.opcode == Opcode.DATA_IN and not out.extra:
+            # Only the status is new; its data was counted all along.
+            plain = numbers.outgoing(conn, to, pdu.with_fields({"S": 0}), exact=out.exact)
+            return numbers.author(conn, to, plain.with_fields({"S": 1}), frozenset({"StatSN"}) - out.exact)
         new = numbers.outgoing(conn, to, pdu, exact=out.exact, extra=out.extra or (after and not before))
+        if original is not None and "CmdSN" in out.exact and to is End.TARGET:
+            # The sender has used up its own, which nobody gets.
+            numbers.unsent(conn, original.sender, original, "raw")
         if before and not after and original is not None:
-            numbers.unsent(conn, original.sender, original, "hidden")
+            numbers.unsent(conn, original.sender, _status_of(original), "hidden")
         return new
 
     def _follow(self, pdu: Pdu) -> None:
@@ -131,3 +137,11 @@ def _consumes(pdu: Pdu) -> bool:
     if opcode == Opcode.NOP_IN:
         return bool(pdu["ITT"] != NO_TAG)
     return opcode in _STATUS
+
+
+def _status_of(pdu: Pdu) -> Pdu:
+    """Give what stands for the status alone, where a PDU has counted data too."""
+    if pdu.opcode != Opcode.DATA_IN:
+        return pdu
+    numbers = {name: pdu[name] for name in ("ITT", "StatSN", "ExpCmdSN", "MaxCmdSN")}
+    return Pdu.build(Opcode.SCSI_RESPONSE).with_fields(numbers)

@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 import trio
 
+from iscsiproxy.proxy.address import Address
 from iscsiproxy.proxy.leg import Leg
 from iscsiproxy.proxy.line import Line
 from iscsiproxy.proxy.link import Link
@@ -95,6 +96,11 @@ class Pair:
             )
         )
 
+    @property
+    def initiator(self) -> Address:
+        """Where the initiator connects from."""
+        return self._legs[End.INITIATOR].peer
+
     async def settled(self) -> None:
         """Wait until nothing of this pair waits to be written."""
         for link in self._links.values():
@@ -153,6 +159,7 @@ class Pair:
             self._blind = blind
             for tracker in relay.trackers.values():
                 tracker.lost(self.conn)
+            relay.numbers.lost(self.conn)
 
     def readdress(self, leg: Leg, pdu: Pdu) -> tuple[Pdu, tuple[Change, ...]]:
         """Rewrite target addresses in what goes to the initiator."""

@@ -32,6 +32,7 @@ from iscsiproxy.engine.commands import (
     Throttle,
 )
 from iscsiproxy.language.spec import Scenario
+from iscsiproxy.proxy.address import Address
 from iscsiproxy.proxy.line import Line, Out, Slot, Step
 from iscsiproxy.proxy.numbering import Numbering, NumbersError
 from iscsiproxy.proxy.poller import Poller
@@ -107,6 +108,10 @@ class Closable(Protocol):
     @property
     def numbering(self) -> Numbering:
         """The numbers of this pair."""
+
+    @property
+    def initiator(self) -> Address:
+        """Where the initiator connects from."""
 
     def refresh(self) -> None:
         """Ask for the interest tables again."""
@@ -199,6 +204,8 @@ class Relay:
         refused = any(isinstance(command, Refuse) for command in commands)
         if refused:
             self.emit(Refused(n=self.next_n(), at=self.now, conn=conn, initiator=initiator, listen=listen))
+        elif commands:
+            self.next_n()  # what speaks of it shall speak of no other event
         self.carry_out(commands)
         return refused
 
@@ -244,6 +251,7 @@ class Relay:
                             command.start,
                             command.stop,
                             command.exact,
+                            command.named,
                             command.extra,
                             command.original,
                             command.ticket,
@@ -397,18 +405,23 @@ class Relay:
         else:
             self.emit(event)
 
+    def ask(self, call: Callable[[Engine], None]) -> None:
+        """Let somebody who drives the run ask the engine for something, and do what comes of it."""
+        if self.engine is not None:
+            self.carry_out(self.engine.asked(self.now, call))
+
+    def conn_of(self, initiator: str) -> int | None:
+        """Give the connection of an initiator at that `host:port`; None if there is none (yet)."""
+        return next((conn for conn, pair in self.pairs.items() if str(pair.initiator) == initiator), None)
+
     def ping(self, conn: int, end: End, text: str, *, scenario: str = "") -> int:
         """Begin a barrier: `end` is to show that it has read what it was sent; give the number in its Pinged events.
 
-        `conn` 0 stands for any connection; `scenario` is whose `timing` counts. Without rules there are no barriers: 0.
+        `scenario` names the one whose `timing` counts. Without rules there are no barriers: 0.
         """
-        if self.engine is None:
-            return 0
-        # No timer has the token 0: so the engine learns the time, and then says what is to be done.
-        self.carry_out(self.engine.timer(0, self.now))
-        barrier = self.engine.ping(conn, end, text, scenario=scenario)
-        self.carry_out(self.engine.timer(0, self.now))
-        return barrier
+        numbers: list[int] = []
+        self.ask(lambda engine: numbers.append(engine.ping(conn, end, text, scenario=scenario)))
+        return numbers[0] if numbers else 0
 
     def begin(self) -> None:
         """Bring the rules into force."""

@@ -11,7 +11,7 @@ import trio
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.report.model import Evidence, Finding, Verdict
 from iscsiproxy.runs.driving import Behind, Driver
-from iscsiproxy.session.events import Closed, Event, Fired, Received, Staged
+from iscsiproxy.session.events import Closed, Event, Fired, Noted, Received, Staged
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
@@ -26,8 +26,8 @@ class Aftermath:
         self._kind = scenario.aftermath
         self._victim = scenario.victim
         self._discovery = scenario.traffic.get("io") == "discovery"
-        #: The first firing of an act on each connection
-        self.fired: dict[int, Fired] = {}
+        #: The first firing of an act, or note, on each connection
+        self.fired: dict[int, Fired | Noted] = {}
         #: Whether the fault is over
         self.begun = False
         self._mark = 0
@@ -44,7 +44,7 @@ class Aftermath:
         match event:
             case Staged(stage="aftermath"):
                 self.begun, self._mark = True, event.n
-            case Fired() if not self.begun:
+            case Fired() | Noted() if event.rule and not self.begun:
                 self.fired.setdefault(event.conn, event)
             case Closed(by="peer"):
                 self._ends.setdefault(event.conn, event)

@@ -35,6 +35,8 @@ _DISCOVERED = 2.0
 _GRACE = 0.5
 #: The smallest time that a login is given, in seconds
 _LOGIN = 10.0
+#: So little goes out unasked that a larger write is asked for by an R2T, whatever the target would take
+_UNSOLICITED = 65536
 #: Small enough that a read of 64 KiB is a burst of several Data-Ins
 _SEGMENT = 8192
 #: How many mismatches of one round are told one by one
@@ -133,6 +135,8 @@ class EmbeddedDriver:
             isid=random_isid(str(context.seed)),
             account=context.target.spec.account,
             max_recv_data_segment_length=_SEGMENT,
+            initial_r2t=True,
+            first_burst_length=_UNSOLICITED,
             time2wait=0,
             offers={**offers(scenario.needs), **(offer if not isinstance(offer, str) else {})},
             command_timeout=timing.within + timing.hang,
@@ -182,7 +186,7 @@ class EmbeddedDriver:
             async def traffic() -> None:
                 while not self._ending:
                     try:
-                        await self._traffic()
+                        await self._traffic(over)
                     except PeerError as error:
                         self._context.say(f"the initiator: {error}")
                     if not self._ending:
@@ -198,11 +202,11 @@ class EmbeddedDriver:
                 await done.wait()
             nursery.cancel_scope.cancel()
 
-    async def _traffic(self) -> None:
+    async def _traffic(self, over: trio.Event) -> None:
         """Go on until the end comes, or the session is given up. Raises PeerError."""
         keeper = await self._session()
         if self.io == "none":
-            await trio.sleep_forever()
+            await over.wait()
         while not self._ending:
             if self.io == "discovery":
                 await self._ask_targets(keeper)

@@ -13,19 +13,22 @@ from random import Random
 
 from iscsiproxy.engine.facts import Captured, Look, Rng
 from iscsiproxy.engine.match import Matcher
+from iscsiproxy.engine.negotiation import NEGOTIATE
 from iscsiproxy.journal import Lost, Record
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.runs.evidence import DIGITS, Scene, evidence_of
 from iscsiproxy.runs.troubles import Troubles
 from iscsiproxy.runs.verdicts import Evidence, Result
 from iscsiproxy.runs.windows import Ended, Window
-from iscsiproxy.session.events import Bound, Closed, Decided, Delivered, Event, Fired, Pinged, Staged
+from iscsiproxy.session.events import Bound, Closed, Decided, Delivered, Event, Fired, Noted, Pinged, Staged
 from iscsiproxy.wire.opcodes import End
 
 __all__ = ["BarrierWanted", "Watch", "judge"]
 
 #: Acts that reach the wire without a PDU that is delivered with the name of their rule.
-_AT_ONCE = frozenset({"drop", "close", "stall", "throttle", "refuse"})
+_AT_ONCE = frozenset({"answer", "drop", "close", "stall", "throttle", "refuse"})
+#: Acts that never do.
+_SILENT = frozenset({"arm", "disarm", "goto", "note", "pass"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,9 @@ class Watch:
         self._connections = frozenset(
             name for act in scenario.actor if act.name == "login" and isinstance(name := act.params.get("as"), str)
         )
+        self._negotiate = f"{scenario.name}/{NEGOTIATE}"
+        rules = (*scenario.rules, *(rule for one in scenario.machines for state in one.states for rule in state.rules))
+        self._acts = any(act.name not in _SILENT for rule in rules for act in rule.do)
         self._windows: list[Window] = []
         self._begun = self._steady = self._over = False
         self._now = 0.0
@@ -116,14 +122,14 @@ class Watch:
     def _take(self, event: Event, record: Record) -> None:
         at = round(event.at, DIGITS)
         self._troubles.take(event)
-        if isinstance(event, Staged) and self._stage(event):
+        if (isinstance(event, Staged) and self._stage(event)) or self._over or self.decided:
             return
         if not (self._begun or self._steady):
             self._begin(at)
         self.tick(at)
         self._n, self._record = event.n, record
         looks = self._scene.looks(event, at)
-        if self._begun and not self._over:
+        if self._begun:
             self._happened(event, looks)
         elif isinstance(event, Bound):
             self._bound(event)
@@ -309,10 +315,22 @@ class Watch:
         self._settle()
 
     def _reaches(self, event: Event) -> bool:
-        """Tell whether an event is an act of the scenario that reaches the wire."""
-        if isinstance(event, Delivered):
-            return any(map(self._ours, event.rules))
-        return isinstance(event, Fired) and event.act in _AT_ONCE and self._ours(event.rule)
+        """Tell whether an event is an act of the scenario that reaches the wire.
+
+        What is told in login is no act. When that is all, or a driven initiator does what is wrong, it is the first
+        thing that a rule, or a step of that initiator, has waited for.
+        """
+        match event:
+            case Delivered():
+                return any(self._ours(rule) and rule != self._negotiate for rule in event.rules)
+            case Fired():
+                return event.act in _AT_ONCE and self._ours(event.rule)
+            case Bound():
+                return not self._acts and self._ours(event.rule) and event.name not in self._connections
+            case Noted():
+                return not self._acts and self._ours(event.rule) and event.rule != self._negotiate
+            case _:
+                return False
 
     def _ours(self, rule: str) -> bool:
         return rule.partition("/")[0] == self._scenario.name

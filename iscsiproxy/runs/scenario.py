@@ -9,68 +9,39 @@ it is in the journal, and every verdict but that of the driver's own I/O is read
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from random import Random
 from typing import Final, Literal
 
 import trio
 
-from iscsiproxy.capture import Capture
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.errors import InternalError, PeerError, UserError
-from iscsiproxy.journal import Journal, record_of
-from iscsiproxy.language.spec import Moment, Scenario, Wait
+from iscsiproxy.journal import record_of
 from iscsiproxy.proxy import Address, Proxy, Route, Sink
-from iscsiproxy.report.model import Evidence, Finding, RuleCount, RunResult, Verdict
+from iscsiproxy.proxy.relay import Relay
+from iscsiproxy.report.model import Evidence, Finding, RunResult, Verdict
+from iscsiproxy.runs.actor import ActorDriver
 from iscsiproxy.runs.aftermath import Aftermath
 from iscsiproxy.runs.driving import CommandDriver, Context, Driver, ExternalDriver
 from iscsiproxy.runs.embedded import EmbeddedDriver
 from iscsiproxy.runs.expectations import BarrierWanted, Watch
-from iscsiproxy.runs.initiators import InitiatorSpec
-from iscsiproxy.runs.needs import Fact, asks_login, unmet, with_facts
-from iscsiproxy.runs.scratch import Extent
-from iscsiproxy.runs.targets import Target
-from iscsiproxy.runs.verdicts import VERDICTS, Result
+from iscsiproxy.runs.needs import asks_login, unmet, with_facts
+from iscsiproxy.runs.outcome import finding_of, result_of
+from iscsiproxy.runs.plan import RunPlan, known_facts, own_waits
+from iscsiproxy.runs.recording import Recording
 from iscsiproxy.session.events import Event, FullFeature, IoDone, Staged
 from iscsiproxy.session.snapshot import Phase, Snapshot
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["RunPlan", "run_scenario"]
+__all__ = ["run_scenario"]
 
 _LOOPBACK: Final = "127.0.0.1"
 #: How long the session of the steady state has to be gone, and what is held to go out, in seconds
 _GONE = 2.0
 _CLOSE = 3.0
 _LOOK_AGAIN = 0.01
-#: The standard that a run is held to, unless somebody says otherwise
-_PROFILE: Final = "rfc7143"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
-    """One run as it is asked for. Times are seconds.
-
-    `timeout` bounds the steady state and the fault together. `folder` is where the journal goes, and with `capture`
-    what was on the wire; None: nowhere. `listen` is where an external initiator is told to come.
-    """
-
-    name: str
-    scenario: Scenario
-    target: Target
-    initiator: InitiatorSpec
-    seed: int
-    timeout: float
-    extent: Extent | None = None
-    steady: bool = True
-    listen: Address | None = None
-    folder: Path | None = None
-    capture: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 async def run_scenario(plan: RunPlan, *, say: Callable[[str], None], interrupt: trio.Event) -> RunResult:
@@ -88,7 +59,7 @@ class _Run:
         scenario = plan.scenario
         self._plan = plan
         self._say = say
-        self._facts = _facts(plan)
+        self._facts = known_facts(plan)
         self._scenario = with_facts(scenario, self._facts)
         self._watch = Watch(self._scenario, seed=plan.seed)
         self._aftermath = Aftermath(self._scenario)
@@ -116,10 +87,10 @@ class _Run:
         """Do it all."""
         plan = self._plan
         began, started = trio.current_time(), time.time()
-        files: dict[str, str] = {}
-        if not self._needs_at_once():
-            with ExitStack() as stack:
-                sinks = [Sink(self._take, pdus=True), *self._recorders(started, stack, files)]
+        recording = Recording(plan, started=started, say=self._say)
+        with recording:
+            if not self._needs_at_once():
+                sinks = [Sink(self._take, pdus=True), *recording.sinks]
                 proxy = Proxy(
                     [Route(plan.listen or Address(_LOOPBACK, 0), plan.target.address)],
                     scenarios=[self._scenario],
@@ -138,41 +109,17 @@ class _Run:
                     if isinstance(error, UserError):
                         raise error from None
                     self._broken.append(error)
-            self._conclude()
-        return self._result(trio.current_time() - began, started, files)
-
-    def _recorders(self, started: float, stack: ExitStack, files: dict[str, str]) -> Iterable[Sink]:
-        plan = self._plan
-        if plan.folder is None:
-            return
-        journal = Journal(
-            plan.folder / "journal.jsonl",
+                self._conclude()
+        relay = self._relay
+        return result_of(
+            plan,
+            self._findings,
+            relay.engine.counters() if relay is not None and relay.engine is not None else (),
             started=started,
-            seed=plan.seed,
-            maps=[str(plan.target.address)],
-            scenarios=[plan.scenario.name],
-            facts={
-                "run": plan.name,
-                "target": plan.target.spec.shown,
-                "initiator": plan.initiator.shown,
-                "params": dict(plan.scenario.params),
-                "axes": dict(plan.scenario.axes),
-            },
+            seconds=trio.current_time() - began,
+            files=recording.files,
+            crash=bool(self._broken or self._crashes()),
         )
-        stack.callback(self._closed, "journal", journal)
-        files["journal"] = str(plan.folder / "journal.jsonl")
-        yield Sink(journal, pdus=True)
-        if plan.capture:
-            capture = Capture(plan.folder / "capture.pcapng", started=started)
-            stack.callback(self._closed, "capture", capture)
-            files["capture"] = str(plan.folder / "capture.pcapng")
-            yield Sink(capture, pdus=True)
-
-    def _closed(self, what: str, recorder: Journal | Capture) -> None:
-        recorder.close()
-        if recorder.lost:
-            why = recorder.failure or "the disk could not keep up"
-            self._say(f"the {what} of {self._plan.name} lacks {recorder.lost} records: {why}")
 
     async def _between(self, portal: Address, interrupt: trio.Event, nursery: trio.Nursery) -> None:
         """Do what is done while the proxy runs, and clear everything at the end, whatever that was."""
@@ -216,6 +163,8 @@ class _Run:
                 return CommandDriver(context)
             case "external":
                 return ExternalDriver(context, lambda: self._good, self._hang_up)
+            case _ if plan.scenario.actor:
+                return ActorDriver(context, plan.scenario, nursery, relay=lambda: self._relay, extent=plan.extent)
             case _:
                 return EmbeddedDriver(
                     context, plan.scenario, nursery, extent=plan.extent, busy=lambda: bool(self._unfired())
@@ -237,22 +186,25 @@ class _Run:
             what = "before the fault" if self._stage == "steady" else "before all was decided"
             self._late = Finding(about="time", verdict="inconclusive", text=f"{plan.timeout:g} s were over {what}")
         self._end_fault()
-        fired = self._aftermath.fired
-        if self._skipped or not fired or self._stage != "aftermath":
+        if self._skipped or self._stage != "aftermath":
+            return
+        if not self._aftermath.fired:
+            if not self._unfired():  # else that is told
+                self._find("rule", "inconclusive", "no rule has fired")
             return
         finding = await self._aftermath.judge(driver, hang=plan.scenario.timing.hang)
         self._last = finding
 
     async def _alone(self) -> None:
         """Wait until nobody is connected: the fault is to meet a session of its own."""
-        relay = self._proxy.relay if self._proxy is not None else None
+        relay = self._relay
         with trio.move_on_after(_GONE):
             while relay is not None and relay.pairs:  # noqa: ASYNC110 - what becomes of an ended pair is no event
                 await trio.sleep(_LOOK_AGAIN)
         self._hang_up()
 
     def _hang_up(self) -> None:
-        relay = self._proxy.relay if self._proxy is not None else None
+        relay = self._relay
         for pair in list(relay.pairs.values()) if relay is not None else ():
             pair.fault_close("rst", "both")
 
@@ -271,7 +223,7 @@ class _Run:
         """Send the barriers that are wanted, tell the time, and return when nothing more is to be awaited."""
         timing = self._plan.scenario.timing
         begin = self._now
-        fire_by = begin + timing.within + _waits(self._scenario)
+        fire_by = begin + timing.within + own_waits(self._scenario)
         settled: float | None = None
         while not (self._skipped or self._broken or self._crashes()):
             now = self._now
@@ -300,8 +252,7 @@ class _Run:
 
     def _ping(self) -> None:
         """Send the barriers that are wanted, on any connection where it does not matter which."""
-        assert self._proxy is not None
-        relay = self._proxy.relay
+        relay = self._relay
         if relay is None or relay.engine is None:
             return
         left = []
@@ -317,9 +268,8 @@ class _Run:
         self._unsent = left
 
     def _phase(self, conn: int) -> Phase:
-        assert self._proxy is not None
-        assert self._proxy.relay is not None
-        return self._proxy.relay.trackers[End.INITIATOR].phase(conn)
+        assert self._relay is not None
+        return self._relay.trackers[End.INITIATOR].phase(conn)
 
     async def _newer(self, at: float | None = None) -> None:
         """Wait for the next event, or until that time of the run."""
@@ -333,16 +283,19 @@ class _Run:
         """End the part that is judged by expectations, and clear every fault. Idempotent."""
         if self._stage != "fault":
             return
-        assert self._proxy is not None
         self._enter("aftermath")
-        if self._proxy.relay is not None:
-            self._proxy.relay.end()
+        if self._relay is not None:
+            self._relay.end()
+
+    @property
+    def _relay(self) -> Relay | None:
+        return self._proxy.relay if self._proxy is not None else None
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
     @property
     def _now(self) -> float:
-        relay = self._proxy.relay if self._proxy is not None else None
+        relay = self._relay
         return relay.now if relay is not None else 0.0
 
     def _take(self, event: Event) -> None:
@@ -364,14 +317,14 @@ class _Run:
         self._news = trio.Event()
 
     def _tell(self, what: Literal["good", "error", "mismatch"], text: str) -> None:
-        if self._proxy is not None and self._proxy.relay is not None:
-            self._proxy.relay.tell(lambda n, at: IoDone(n=n, at=at, conn=self._conn, what=what, text=text))
+        if self._relay is not None:
+            self._relay.tell(lambda n, at: IoDone(n=n, at=at, conn=self._conn, what=what, text=text))
 
     def _enter(self, stage: Literal["steady", "fault", "aftermath", "cleared"]) -> None:
         self._stage = stage
-        if self._proxy is not None and self._proxy.relay is not None:
+        if self._relay is not None:
             name = self._plan.name
-            self._proxy.relay.tell(lambda n, at: Staged(n=n, at=at, conn=0, stage=stage, text=name))
+            self._relay.tell(lambda n, at: Staged(n=n, at=at, conn=0, stage=stage, text=name))
 
     # --- needs ----------------------------------------------------------------------------------------------------
 
@@ -391,9 +344,8 @@ class _Run:
         scenario = self._plan.scenario
         if self._stage == "steady" and scenario.negotiate:
             return  # what is negotiated there is not what the scenario will have
-        assert self._proxy is not None
-        assert self._proxy.relay is not None
-        trackers = self._proxy.relay.trackers
+        assert self._relay is not None
+        trackers = self._relay.trackers
 
         def state(conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
             return trackers[leg].snapshot(conn, pdu, at=event.at)
@@ -422,11 +374,11 @@ class _Run:
         self._findings.append(Finding(about=about, verdict=verdict, text=text, evidence=evidence))
 
     def _unfired(self) -> tuple[str, ...]:
-        relay = self._proxy.relay if self._proxy is not None else None
+        relay = self._relay
         return relay.engine.unfired() if relay is not None and relay.engine is not None else ()
 
     def _crashes(self) -> list[Exception]:
-        relay = self._proxy.relay if self._proxy is not None else None
+        relay = self._relay
         return [*(relay.crashes if relay is not None else ()), *self._plan.target.crashes]
 
     def _conclude(self) -> None:
@@ -439,81 +391,10 @@ class _Run:
             except Exception as error:  # noqa: BLE001 - a check that breaks makes the run inconclusive, never green
                 self._broken.append(error)
             else:
-                self._findings += map(_finding, results)
+                self._findings += map(finding_of, results)
         self._findings += [one for one in (self._late, self._last) if one is not None]
         for one in (*self._broken, *self._crashes()):
             self._find("crash", "inconclusive", f"internal error: {one!r}")
-
-    def _result(self, seconds: float, started: float, files: Mapping[str, str]) -> RunResult:
-        plan = self._plan
-        relay = self._proxy.relay if self._proxy is not None else None
-        counts = relay.engine.counters() if relay is not None and relay.engine is not None else ()
-        found = {finding.verdict for finding in self._findings}
-        return RunResult(
-            name=plan.name,
-            scenario=plan.scenario.name,
-            verdict=next((verdict for verdict in VERDICTS if verdict in found), "inconclusive"),
-            findings=tuple(self._findings),
-            title=plan.scenario.title,
-            victim=plan.scenario.victim,
-            file=plan.scenario.file,
-            axes=dict(plan.scenario.axes),
-            params=dict(plan.scenario.params),
-            covers=plan.scenario.covers,
-            cites=plan.scenario.cites,
-            seed=plan.seed,
-            started=datetime.fromtimestamp(started, UTC).isoformat(),
-            seconds=seconds,
-            rules=tuple(
-                RuleCount(rule=one.rule, matched=one.matched, fired=one.fired, optional=one.optional) for one in counts
-            ),
-            files=dict(files),
-            crash=bool(self._broken or self._crashes()),
-        )
-
-
-def _facts(plan: RunPlan) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {
-        "profile": _PROFILE,
-        "initiator.kind": plan.initiator.kind,
-        "target.kind": plan.target.spec.kind,
-    }
-    if plan.initiator.kind == "embedded":
-        facts["initiator.depth"] = int(str(plan.scenario.traffic.get("depth", "1")))
-    if plan.target.units is not None:
-        facts["target.LUs"] = plan.target.units
-    return facts
-
-
-def _waits(scenario: Scenario) -> float:
-    """Give how long the rules may wait by themselves before they fire."""
-    rules = [*scenario.rules, *(r for machine in scenario.machines for state in machine.states for r in state.rules)]
-    return sum(max((_length(moment) for moment in rule.when), default=0.0) for rule in rules)
-
-
-def _length(moment: Moment) -> float:
-    return sum(step.high for step in moment.steps if isinstance(step, Wait))
-
-
-def _finding(result: Result) -> Finding:
-    note = f" ({result.note})" if result.note else ""
-    # The line that decided says enough of a list of them.
-    subject = "" if result.text.startswith("first:") else result.text
-    return Finding(
-        about=result.kind,
-        verdict=result.verdict,
-        text=f"{subject}: {result.why}{note}" if subject else f"{result.why}{note}",
-        evidence=tuple(
-            Evidence(
-                n=one.n or None,
-                at=one.at,
-                conn=one.conn,
-                leg=str(one.leg) if one.leg is not None else "",
-                text=one.text,
-            )
-            for one in result.evidence
-        ),
-    )
 
 
 def _only(error: Exception) -> Exception:

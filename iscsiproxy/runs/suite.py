@@ -30,7 +30,8 @@ from iscsiproxy.report.model import RunResult, SuiteResult
 from iscsiproxy.report.result import run_json, suite_json
 from iscsiproxy.runs.disks import find_disks
 from iscsiproxy.runs.initiators import InitiatorSpec
-from iscsiproxy.runs.scenario import RunPlan, run_scenario
+from iscsiproxy.runs.plan import RunPlan
+from iscsiproxy.runs.scenario import run_scenario
 from iscsiproxy.runs.scratch import Extent
 from iscsiproxy.runs.selection import run_name
 from iscsiproxy.runs.targets import Target, TargetSpec, opened

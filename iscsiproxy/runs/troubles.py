@@ -1,13 +1,15 @@
 """What speaks against a run besides its expectations: hangs, rules that never fired, acts that could not be done.
 
 Of a rule the journal tells that an act fired, and on what; a firing counts unless the journal says of the same one that
-an act failed, was shadowed, or waited in vain.
+an act failed, was shadowed, or waited in vain. An act that there was no need for is no firing by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
+from iscsiproxy.engine.negotiation import NEGOTIATE
 from iscsiproxy.language.spec import NOWHERE, Position, Rule, Scenario
 from iscsiproxy.runs.evidence import evidence_of
 from iscsiproxy.runs.verdicts import Evidence, Result
@@ -25,7 +27,7 @@ class Troubles:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._rules = {f"{scenario.name}/{rule.name}": rule for rule in scenario.rules}
-        self._firings: dict[tuple[str, int | None], bool] = {}
+        self._firings: dict[tuple[str, int | None], Literal["fired", "needless", "undone"]] = {}
         self._reasons: dict[str, list[Evidence]] = {}
         self._hangs: list[Result] = []
         self._results: list[Result] = []
@@ -37,9 +39,10 @@ class Troubles:
         """Take note of an event."""
         match event:
             case Fired() if self._ours(event.rule):
-                self._firings.setdefault((event.rule, event.of), True)
+                if self._firings.get(key := (event.rule, event.of)) != "undone":
+                    self._firings[key] = "fired"
             case Bound() if event.rule in self._rules and not self._rules[event.rule].do:
-                self._firings[event.rule, event.of] = True
+                self._firings[event.rule, event.of] = "fired"
             case Decided() if self._ours(event.rule):
                 self._decided(event)
             case Pinged(what="hung"):
@@ -64,7 +67,7 @@ class Troubles:
         names = tuple(self._unfired() if unfired is None else unfired)
         found = [*self._results, *map(self._never_fired, names)]
         took = bool(self._scenario.negotiate) and bool(self._rules)
-        if took and not names and not any(self._firings.values()):
+        if took and not names and "fired" not in self._firings.values():
             why = "the keys were settled so, but no rule met the traffic that they were for"
             where = self._scenario.sections.get("negotiate", NOWHERE)
             found.append(Result(verdict="inconclusive", kind="negotiate", text="negotiate", why=why, position=where))
@@ -73,13 +76,16 @@ class Troubles:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _decided(self, event: Decided) -> None:
-        if event.what == "skipped":
+        if event.what == "skipped" and event.rule != f"{self._scenario.name}/{NEGOTIATE}":
+            self._firings.setdefault((event.rule, event.of), "needless")
+            self._reasons.setdefault(event.rule, []).append(evidence_of(event))
+        elif event.what == "skipped":
             where = self._scenario.sections.get("negotiate", NOWHERE)
             self._add(
                 Result(verdict="skipped", kind="negotiate", text="negotiate", why=event.text, position=where), event
             )
         elif event.what in ("failed", "shadowed", "expired"):
-            self._firings[event.rule, event.of] = False
+            self._firings[event.rule, event.of] = "undone"
             self._reasons.setdefault(event.rule, []).append(evidence_of(event))
             if event.what == "failed":
                 rule = event.rule.partition("/")[2]
@@ -121,7 +127,7 @@ class Troubles:
             )
 
     def _unfired(self) -> Iterable[str]:
-        fired = {rule for (rule, _), counts in self._firings.items() if counts}
+        fired = {rule for (rule, _), how in self._firings.items() if how == "fired"}
         return (name for name, rule in self._rules.items() if not rule.optional and name not in fired)
 
     def _never_fired(self, name: str) -> Result:

@@ -12,9 +12,10 @@ from typing import Final, Literal, Protocol
 
 from iscsiproxy.engine.facts import Captured, Look, Rng
 from iscsiproxy.engine.match import Matcher
+from iscsiproxy.engine.moments import Course
 from iscsiproxy.language.spec import Expectation, Moment, Outcome, Timing, Verdict
 from iscsiproxy.runs.verdicts import Evidence, Result
-from iscsiproxy.runs.witness import LASTING, Follower, Way, Witness, names_of, ways
+from iscsiproxy.runs.witness import LASTING, Way, Witness, names_of, ways
 
 __all__ = ["Court", "Ended", "Window", "text_of"]
 
@@ -76,7 +77,7 @@ class Window:
             if outcome.pattern is not None
         )
         self._pattern = None if expectation.pattern is None else Witness(expectation.pattern, victim)
-        self._followers: tuple[Follower, ...] = ()
+        self._followers: tuple[Course, ...] = ()
         self._count = 0
         self._found: list[Evidence] = []
         self._opened: Evidence | None = None
@@ -95,15 +96,14 @@ class Window:
 
     def look(self, looks: Sequence[Look], now: float) -> None:
         """Look at one event."""
-        if self.state == "decided":
-            return
+        before = self.state
         try:
             met = any(follower.look(look) is not None for follower in self._followers for look in looks)
-            if met and self.state == "waiting":
+            if met and before == "waiting":
                 self._open(now)
             elif met:
                 self._close(now, self._ended())
-            elif self.state == "open":
+            elif before == self.state == "open":  # what has just opened it is not inside
                 self._judge(looks)
         except Exception as error:  # noqa: BLE001 - reported, and the run is no pass
             self._decide("inconclusive", f"the judgement broke: {error!r}", evidence=[self._court.event])
@@ -171,10 +171,10 @@ class Window:
         court = self._court
 
         def ping(conn: int, passed: Callable[[float], None]) -> None:
-            court.ping(self.index, conn, lambda how, now: passed(now) if how == "passed" else None)
+            court.ping(self.index, conn, lambda how, now: passed(now) if how in ("passed", "closed") else None)
 
         self._followers = tuple(
-            Follower(
+            Course(
                 way,
                 captures=court.captures,
                 rng=court.rng,

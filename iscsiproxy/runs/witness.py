@@ -13,11 +13,11 @@ from typing import Final, Literal
 
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.match import Matcher, captures_in
-from iscsiproxy.engine.moments import Course, Path
-from iscsiproxy.language.spec import Moment, Pattern, Released
+from iscsiproxy.engine.moments import Path
+from iscsiproxy.language.spec import Moment, Pattern
 from iscsiproxy.wire.opcodes import End
 
-__all__ = ["LASTING", "Follower", "Way", "Witness", "names_of", "ways"]
+__all__ = ["LASTING", "Way", "Witness", "names_of", "ways"]
 
 Victim = Literal["initiator", "target", "both"]
 
@@ -68,15 +68,6 @@ class Way(Path):
 def ways(moments: Sequence[Moment], victim: Victim) -> tuple[Way, ...]:
     """Compile a list of moments."""
     return tuple(Way(moment, victim) for moment in moments)
-
-
-class Follower(Course):
-    """How far a moment of an expectation has come."""
-
-    def released(self, now: float) -> None:
-        """Take note that somebody has let a PDU go by hand."""
-        if not self.over and isinstance(self._path.steps[self._at], Released):
-            self._advance(now)
 
 
 def names_of(pattern: Pattern) -> frozenset[str]:

@@ -16,6 +16,9 @@ Underneath, each part knows one thing and nothing of the others:
 - `sessions`: who belongs together, and who comes back in whose place (4.4.3, 6.3);
 - `logins` and `traffic` lead PDUs to these, before and in the full feature phase; `tracker` is the way in.
 
+Where the proxy adds or takes away PDUs the two conversations count differently. `numbers` translates between them, with
+the maps of `serialmap` and `subnumbers`, field by field in `translation`.
+
 `events` has the words for all that happens in a run; the relay, the engine, the journal and the checks share them.
 
 Times come in as arguments, in seconds since the run began. What a peer can make a tracker keep is bounded. The room

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from iscsiproxy.session.layout import mask, reader
+from iscsiproxy.session.serialmap import SerialMap
 from iscsiproxy.session.traffic import REQUESTS
 from iscsiproxy.session.translation import (
     ANSWERS,
@@ -80,8 +81,12 @@ class Numbers:
         connection = self._connections.pop(conn, None)
         if connection is None:
             return
-        connection.session.conns.discard(conn)
+        session = connection.session
+        session.conns.discard(conn)
         connection.headers.clear()
+        if not session.conns and session.number in self._sessions:
+            # Those that have been without a connection for the longest time go first.
+            self._sessions[session.number] = self._sessions.pop(session.number)
         dormant = [number for number, session in self._sessions.items() if not session.conns]
         for number in dormant[:-_SESSIONS_KEPT]:
             del self._sessions[number]
@@ -193,7 +198,7 @@ class Numbers:
             elif opcode in WITHOUT_CMDSN:
                 acknowledge(connection, pdu["ExpStatSN"])
                 if hidden and opcode == Opcode.DATA_OUT:
-                    session.tasks.part_burst(pdu["ITT"], pdu["TTT"]).remove(pdu["DataSN"])
+                    _take_out(session.tasks.part_burst(pdu["ITT"], pdu["TTT"]), pdu["DataSN"])
             elif opcode in ANSWERS:
                 hear(session, pdu["ExpCmdSN"], pdu["MaxCmdSN"])
                 if hidden and opcode == Opcode.LOGIN_RESPONSE and not connection.answered:
@@ -203,7 +208,7 @@ class Numbers:
                     connection.statuses.skip(pdu["StatSN"], hidden=hidden)
                 if hidden and opcode in (Opcode.DATA_IN, Opcode.R2T):
                     number = pdu["DataSN" if opcode == Opcode.DATA_IN else "R2TSN"]
-                    session.tasks.part_answers(session.tags.back(pdu["ITT"])).remove(number)
+                    _take_out(session.tasks.part_answers(session.tags.back(pdu["ITT"])), number)
         except ValueError as error:
             raise NumbersError(str(error)) from error
 
@@ -323,3 +328,9 @@ class Numbers:
             session.by_cid[connection.cid] = connection
             if len(session.by_cid) > _CIDS_KEPT:
                 del session.by_cid[next(iter(session.by_cid))]
+
+
+def _take_out(numbers: SerialMap, number: int) -> None:
+    """Take a DataSN or R2TSN out; one that is sent again was out before."""
+    if not numbers.removed(number):
+        numbers.remove(number)

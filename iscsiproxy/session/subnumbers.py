@@ -22,6 +22,7 @@ _BURSTS_KEPT = 64
 _ALIASES_KEPT = 4096
 #: Where tags that stand for others are taken from, downwards.
 _ALIASES = 0xEFFFFFFE
+_LOWEST_ALIAS = 0xE0000000
 
 
 class _Task:
@@ -109,9 +110,10 @@ class Tags:
     A tag that was once given another keeps it, so that retries and references to finished tasks stay right.
     """
 
-    __slots__ = ("_others", "_own", "_real")
+    __slots__ = ("_next", "_others", "_own", "_real")
 
     def __init__(self) -> None:
+        self._next = _ALIASES
         self._own: set[int] = set()
         self._others: dict[int, int] = {}  # the initiator's tag: that on the target's leg
         self._real: dict[int, int] = {}  # and the other way round
@@ -134,9 +136,10 @@ class Tags:
         """Give the tag on the target's leg of a task that begins, or goes on."""
         if itt == NO_TAG or (itt not in self._own and itt not in self._real) or itt in self._others:
             return self.forward(itt)
-        other = _ALIASES
+        other = self._next
         while other in self._own or other in self._real or other in self._others:
             other -= 1
+        self._next = max(other - 1, _LOWEST_ALIAS)
         self._others[itt], self._real[other] = other, itt
         if len(self._others) > _ALIASES_KEPT:
             del self._real[self._others.pop(next(iter(self._others)))]

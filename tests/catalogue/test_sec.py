@@ -175,10 +175,8 @@ def test_one_failing_login_after_another() -> None:
         talk.connect(1 + max(conn for conn, _ in talk.digests), login=False)
 
     proofs = [PROVEN.with_data(PROVEN.data) for _ in range(50)]
-    script = [
-        step
-        for proof in proofs
-        for step in (*(one.with_data(one.data) for one in (WHO, CHOSEN, HOW, ASKED)), proof, connect)
-    ]
+    script: list[Step] = []
+    for proof in proofs:
+        script += [*(one.with_data(one.data) for one in (WHO, CHOSEN, HOW, ASKED)), proof, connect]
     first, *others = ((proof, data(PROOF, CHAP_R="0x00")) for proof in proofs)
     at_target(rules, *script, login=False).assert_changed(*first, *others)

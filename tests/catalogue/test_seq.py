@@ -55,6 +55,18 @@ def test_a_flood_of_immediate_commands() -> None:
     played.assert_added(ping, *(altered(ping, {"ITT": tag}) for tag in tags[1:]))
 
 
+@row("SEQ-05")
+def test_an_ordinary_command_becomes_immediate() -> None:
+    first, second, third = read(2, 10), write(3, 11), read(4, 12)
+    # The target has counted one command less than the initiator.
+    window = {"ExpCmdSN": 12, "MaxCmdSN": 39}
+    answer = scsi_response(3, 101).with_fields(window)
+    rules = "- {when: SCSI-Command where not I nth 1, do: {set: {I: 1}}}"
+    played = at_target(rules, first, second, third, answer)
+    played.assert_changed(first, {"I": 1}, (second, {"CmdSN": 10}), (third, {"CmdSN": 11}))
+    played.at(End.INITIATOR).assert_changed(answer, {"ExpCmdSN": 13, "MaxCmdSN": 40})
+
+
 LEADING = login_request(NAMES), login_response(TPGT)
 
 

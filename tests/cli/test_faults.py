@@ -61,3 +61,9 @@ def test_a_warning_is_no_error(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.splitlines()[0] == f"{file}:3:12: warning: `lost` is bound here and used nowhere"
     assert done.stdout.splitlines()[1] == "1 file: no errors, 1 warning"
+
+
+def test_the_reference_is_the_page_beside_the_scenarios() -> None:
+    page = Path(__file__).parents[2] / "faults" / "README.md"
+    printed = program("faults", "reference").stdout
+    assert printed == page.read_text(encoding="utf-8"), "run: iscsiproxy faults reference > faults/README.md"

@@ -418,6 +418,7 @@ class Dialogue:
                                 start=command.start,
                                 stop=command.stop,
                                 exact=command.exact,
+                                named=command.named,
                                 extra=command.extra,
                                 original=command.original,
                                 author=command.ticket,

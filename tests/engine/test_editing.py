@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from iscsiproxy.engine.editing import Editor
+from iscsiproxy.engine.editing import Editor, Strainer, appended, fitted, shown
 from iscsiproxy.engine.firing import ActError
 from iscsiproxy.wire.framing import Interest
 from iscsiproxy.wire.opcodes import End, Opcode
@@ -45,6 +45,46 @@ def test_a_full_pdu_stays_within_what_the_receiver_takes() -> None:
     first, _ = editor.apply(text_request(2, 1, text[:100], C=1, F=0), 107)
     last, _ = editor.apply(text_request(2, 2, text[100:]), 107)
     assert (first.data, last.data) == (text[:100], text[100:])
+
+
+@pytest.mark.parametrize("cut", range(len(TEXT) + 1))
+def test_wherever_a_text_is_cut_the_same_stands_in_the_place_of_a_pair(cut: int) -> None:
+    strainer = Strainer(("Beta", "Gamma"), lambda key, value: None if key == "Gamma" else f"{key}={value}{value}")
+    first = strainer.strain(TEXT[:cut], more=True)
+    assert b"Alpha=1\0Beta=2222\0".startswith(first)
+    assert first + strainer.strain(TEXT[cut:], more=False) == b"Alpha=1\0Beta=2222\0"
+
+
+@pytest.mark.parametrize("cut", range(len(TEXT) + 1))
+def test_what_is_given_back_is_all_that_was_held(cut: int) -> None:
+    strainer = Strainer(("Beta",), lambda key, value: f"{key}={value}")
+    first = strainer.strain(TEXT[:cut], more=True)
+    assert first + strainer.give_back() == TEXT[:cut]
+    assert strainer.strain(TEXT[cut:], more=False) == TEXT[cut:]
+
+
+def test_a_pair_that_ends_with_the_text_has_no_nul_before_or_after() -> None:
+    strainer = Strainer(("Beta",), lambda key, value: f"{key}={value}3")
+    assert strainer.strain(b"Alpha=1\0Beta=2", more=True) + strainer.strain(b"", more=False) == b"Alpha=1\0Beta=23"
+
+
+def test_odd_bytes_come_through() -> None:
+    strainer = Strainer(("Beta",), lambda key, value: f"{key}={value}")
+    assert strainer.strain(b"Beta=\xff\xfe\0", more=False) == b"Beta=\xff\xfe\0"
+    assert shown("a\udcff") == "a\ufffd"
+
+
+def test_pairs_stand_behind_a_last_one_that_was_not_ended() -> None:
+    assert appended(b"A=1", ["B=2", "C=3"]) == b"A=1\0B=2\0C=3\0"
+    assert appended(b"", ["B=2"]) == b"B=2\0"
+
+
+def test_a_text_that_fits_is_put_in_and_one_that_does_not_is_refused() -> None:
+    pdu = text_request(2, 1, b"A=1\0")
+    assert fitted(pdu, b"A=1\0", 4) is pdu
+    assert fitted(pdu, b"B=\0", 4).data == b"B=\0"
+    with pytest.raises(ActError, match="gets 5 bytes long, the receiver takes 4"):
+        fitted(pdu, b"A=22\0", 4)
 
 
 _CUT = b"A=1\0Bet=22\0"

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 
 import pytest
 
+from iscsiproxy.engine import Engine
+from iscsiproxy.engine.commands import Send
+from iscsiproxy.session.events import Received
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.text import encode_text
@@ -467,3 +471,13 @@ def test_a_login_that_was_begun_before_is_none_of_its() -> None:
         talk.trackers[leg].observe(1, login_request(NAMES, T=0, NSG=0), 0.0)
     request = login_request({"MaxBurstLength": "4096"})
     assert talk.say(request) == [request]
+
+
+def test_it_leads_no_login_before_the_rules_are_in_force() -> None:
+    talk = begin("{target: {MaxBurstLength: 512}}")
+    engine = Engine([talk.scenario], rng=Random(1), state=talk.state, armed=False)
+    event = Received(n=9, at=0.0, conn=1, leg=End.INITIATOR, pdu=login_request({**NAMES, "MaxBurstLength": "4096"}))
+    assert engine.received(event, (False, False)) == []
+    engine.start(1.0)
+    (sent,) = (one for one in engine.received(event, (False, False)) if isinstance(one, Send))
+    assert sent.pdu.data == text({**NAMES, "MaxBurstLength": "512"})

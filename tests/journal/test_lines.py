@@ -25,6 +25,7 @@ def test_every_event_has_a_line_with_its_members(kind: type[events.Event]) -> No
 
 def test_every_line_says_its_kind() -> None:
     assert sorted(str(kind.__struct_config__.tag) for kind in get_args(lines.Line)) == [
+        "bound",
         "closed",
         "connect-failed",
         "connected",
@@ -33,9 +34,13 @@ def test_every_line_says_its_kind() -> None:
         "end",
         "fired",
         "full-feature",
+        "io",
         "lost",
         "noted",
+        "pinged",
         "received",
+        "refused",
+        "staged",
         "unframed",
         "violated",
     ]

@@ -14,6 +14,7 @@ from iscsiproxy.language.loader import lint, load
 from iscsiproxy.language.parameters import Parameters
 from iscsiproxy.language.spec import NOWHERE, ActSpec, Param, ParamKind, Position, Scenario
 from iscsiproxy.language.vocabulary import TEXT_PDUS
+from iscsiproxy.wire.opcodes import Opcode
 
 __all__ = ["ACTS", "NO_PARAMETERS", "WORKED", "errors_of", "outcome", "read", "scalar", "shape", "worked"]
 
@@ -48,6 +49,22 @@ _SPECS = (
         events=True,
     ),
     ActSpec(name="duplicate", help="send copies", params=(_NUMBERS, _AS), fields=True),
+    ActSpec(
+        name="split",
+        help="several for one",
+        main="size",
+        params=(Param(name="size", kind=ParamKind.NUMBER, help="bytes in each"), _AS),
+        on=frozenset({Opcode.DATA_OUT, Opcode.DATA_IN, Opcode.R2T}),
+        fate=True,
+    ),
+    ActSpec(
+        name="merge",
+        help="one for several",
+        main="count",
+        params=(Param(name="count", kind=ParamKind.NUMBER, help="how many"),),
+        on=frozenset({Opcode.DATA_OUT, Opcode.DATA_IN}),
+        fate=True,
+    ),
     ActSpec(
         name="set",
         help="give fields new values",

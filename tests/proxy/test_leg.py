@@ -192,8 +192,9 @@ async def test_a_throttled_leg_may_be_stalled_shut_and_closed(recorded: tuple[Le
         leg.resume(2)
     leg.throttle(1, 1, 3)
     leg._next_slice = float("inf")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(send, 10)
-        await wait_all_tasks_blocked()
-        leg.close()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send, 10)
+            await wait_all_tasks_blocked()
+            leg.close()
     assert went == [True, False]

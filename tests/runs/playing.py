@@ -9,10 +9,12 @@ from pathlib import Path
 import trio
 
 from iscsiproxy.language.spec import Item, Moment, Pattern, Picks, Scenario
+from iscsiproxy.proxy import Address
 from iscsiproxy.report.model import RunResult
 from iscsiproxy.runs.initiators import parse_initiator
 from iscsiproxy.runs.library import every
-from iscsiproxy.runs.scenario import RunPlan, run_scenario
+from iscsiproxy.runs.plan import RunPlan
+from iscsiproxy.runs.scenario import run_scenario
 from iscsiproxy.runs.targets import opened, parse_target
 
 __all__ = ["disarmed", "hastened", "play", "shipped_one", "written"]
@@ -63,6 +65,7 @@ async def play(
     initiator: str = "embedded",
     patience: float = 20.0,
     steady: bool = True,
+    listen: Address | None = None,
     folder: Path | None = None,
     interrupt: trio.Event | None = None,
     said: list[str] | None = None,
@@ -80,6 +83,7 @@ async def play(
                     seed=7,
                     timeout=patience,
                     steady=steady,
+                    listen=listen,
                     folder=folder,
                     capture=folder is not None,
                 ),

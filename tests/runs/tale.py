@@ -16,7 +16,7 @@ from iscsiproxy.runs.verdicts import Result
 from iscsiproxy.session.events import Bound, Decided, Delivered, Event, IoDone, Pinged, Staged
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
-from tests.journal.story import Story
+from tests.journal.story import Story, _When
 from tests.language.samples import WORKED
 
 __all__ = ["INITIATOR", "TARGET", "Tale", "judged", "results_of", "scenario_of", "verdicts", "worked"]
@@ -36,7 +36,7 @@ class Tale(Story):
         self._tickets = 0
         self.logged_in()
 
-    def _when(self):  # type: ignore[no-untyped-def]
+    def _when(self) -> _When:
         when = super()._when()
         when["at"] += self._late
         return when
@@ -111,14 +111,16 @@ class Tale(Story):
     ) -> None:
         """Have a barrier come to its end, at once."""
         self.sent(*texts, end=end)
-        self.ended(*texts, end=end, how=how)
+        self.barrier_ended(*texts, end=end, how=how)
 
     def sent(self, *texts: str, end: End | None = None) -> int:
         """Have a barrier sent."""
         self._barriers += 1
         return self._ping("sent", end, texts)
 
-    def ended(self, *texts: str, end: End | None = None, how: Literal["passed", "closed", "hung"] = "passed") -> int:
+    def barrier_ended(
+        self, *texts: str, end: End | None = None, how: Literal["passed", "closed", "hung"] = "passed"
+    ) -> int:
         """Have the last barrier come to its end."""
         return self._ping(how, end, texts)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.journal import Lost, Record, record_of
@@ -212,6 +214,8 @@ def test_a_barrier_may_open_a_window() -> None:
     assert verdicts(scenario, told(fault, answer, barrier, too_late)) == ["fail"]
     assert verdicts(scenario, told(fault, barrier, answer)) == ["pass"]
     assert verdicts(scenario, told(fault, hung, answer)) == ["inconclusive", "fail"]
+    closed = told(fault, close, lambda tale: tale.barrier(how="closed"), answer)
+    assert verdicts(scenario, closed) == ["pass"]
 
 
 def test_a_window_opens_when_a_pdu_is_let_go_by_hand() -> None:
@@ -230,6 +234,44 @@ def test_the_fault_is_the_first_act_that_reaches_the_wire() -> None:
     assert verdicts(scenario, changed) == ["pass"]
     only_said = told(lambda tale: tale.act("set", tale.came(read(1, 1))), answer, late)
     assert verdicts(scenario, only_said) == ["inconclusive"]
+
+
+def test_nor_is_one_inside_that_opens_by_the_step_behind_it() -> None:
+    scenario = scenario_of("{never: NOP-Out, after: NOP-Out then n, until: NOP-In}")
+    assert verdicts(scenario, told(fault, request, late)) == ["pass"]
+    assert verdicts(scenario, told(fault, request, request, late)) == ["fail"]
+
+
+def test_without_acts_the_fault_is_what_a_rule_has_waited_for() -> None:
+    rules = "rules: [{when: SCSI-Command as n}]\nnegotiate: {target: {MaxBurstLength: 512}}"
+    scenario = scenario_of("{at_least: 1 SCSI-Response, until: NOP-In}", rules=rules)
+
+    def captured(tale: Tale) -> None:
+        tale.bound("n", tale.passed(read(1, 1)))
+
+    def told_otherwise(tale: Tale) -> None:
+        tale.changed(read(9, 1), read(9, 1), rule="negotiate")
+
+    assert verdicts(scenario, told(told_otherwise, captured, answer)) == ["pass"]
+    assert verdicts(scenario, told(told_otherwise, answer, captured, late)) == ["fail"]
+    assert verdicts(scenario, told(told_otherwise, answer, late)) == ["inconclusive"]
+    noting = scenario_of(
+        "{at_least: 1 SCSI-Response, until: NOP-In}", rules=rules.replace("as n", "as n, do: {note: x}")
+    )
+    seen = told(lambda tale: tale.noted("x/#1", None, "x"), answer)
+    assert verdicts(noting, seen) == ["pass"]
+
+
+def test_steps_of_an_actor_are_what_is_waited_for_too() -> None:
+    rules = "actor:\n  - login: {as: A}\n  - send: {conn: A, pdu: NOP-Out, as: n}"
+    scenario = scenario_of("{exactly: 1 NOP-In, until: R2T}", rules=rules)
+    tale = Tale()
+    tale.bound("A", 1, rule="")
+    late(tale)
+    tale.bound("n", tale.passed(nop_out(5, 2)), rule="")
+    late(tale)
+    tale.passed(r2t(7, 1))
+    assert verdicts(scenario, tale) == ["pass"]
 
 
 def test_neither_the_event_that_opens_nor_the_one_that_closes_is_inside() -> None:
@@ -263,19 +305,26 @@ def test_a_barrier_is_asked_for_once_and_for_all_that_open_together() -> None:
     tale.wait(0.5).barrier(*text.split(", "))
     feed(watch, tale)
     assert [result.verdict for result in watch.results()] == ["pass", "pass"]
-    assert not watch.decided
+    before = watch.decided
     watch.tick(due)
-    assert watch.decided
-    assert watch.due() is None
+    assert (before, watch.decided, watch.due()) == (False, True, None)
 
 
 def test_any_barrier_will_do_that_was_sent_behind_the_opening() -> None:
     scenario = scenario_of(NEVER)
-    tale = told(lambda tale: tale.sent("another"), fault, lambda tale: tale.ended("another"))
+    tale = told(lambda tale: tale.sent("another"), fault, lambda tale: tale.barrier_ended("another"))
     assert verdicts(scenario, tale) == ["inconclusive"]
     assert verdicts(scenario, told(fault, lambda tale: tale.barrier("another"))) == ["pass"]
     wrong_end = told(fault, lambda tale: tale.barrier("another", end=INITIATOR))
     assert verdicts(scenario, wrong_end) == ["inconclusive"]
+
+
+def test_a_barrier_of_another_connection_proves_nothing() -> None:
+    tale = told(lambda tale: tale.login(), lambda tale: tale.on(1), fault, lambda tale: tale.on(2))
+    tale.barrier("another")
+    assert verdicts(scenario_of(NEVER), tale) == ["inconclusive"]
+    tale.barrier("expectation 1")
+    assert verdicts(scenario_of(NEVER), tale) == ["pass"]
 
 
 def test_a_hang_is_a_fail_of_its_own() -> None:
@@ -289,7 +338,7 @@ def test_a_close_ends_the_wait_for_a_barrier() -> None:
     def closed_by(leg: str, by: str) -> Tale:
         tale = told(fault, lambda tale: tale.sent())
         tale.closed(TARGET if leg == "target" else INITIATOR, "rst", by=by)  # type: ignore[arg-type]
-        tale.ended(how="closed")
+        tale.barrier_ended(how="closed")
         return tale
 
     scenario = scenario_of(NEVER)
@@ -298,6 +347,7 @@ def test_a_close_ends_the_wait_for_a_barrier() -> None:
     # Why the initiator went away is not known, nor what the target would have said.
     assert verdicts(scenario, closed_by("initiator", "peer")) == ["inconclusive"]
     assert verdicts(scenario, closed_by("target", "proxy")) == ["inconclusive"]
+    assert verdicts(scenario, told(fault, lambda tale: tale.barrier(how="closed"))) == ["inconclusive"]
 
 
 def test_both_ends_have_to_answer_when_both_are_victims() -> None:
@@ -426,6 +476,10 @@ def test_settled_keys_are_known_when_full_feature_phase_begins() -> None:
         tale = told(fault)
         tale.conn = 2
         tale.logged_in(f"MaxBurstLength={size}")
+        # The proxy tells of it before it lets the response go that brings it.
+        events = [event for event in tale.events if not (event.conn == 2 and getattr(event, "leg", None) is INITIATOR)]
+        said = [event for event in tale.events if event not in events]
+        tale.events = [*events, said[0], said[2], said[1]]
         tale.io("good")
         assert verdicts(scenario, tale) == [verdict]
 
@@ -480,6 +534,69 @@ def test_an_expectation_may_capture_for_itself() -> None:
     assert verdicts(scenario, tale) == ["inconclusive"]
 
 
+def test_picks_count_in_the_window() -> None:
+    scenario = scenario_of("{never: SCSI-Response of n nth 2, until: NOP-In}")
+    assert verdicts(scenario, told(answer, fault, answer, late)) == ["pass"]
+    assert verdicts(scenario, told(fault, answer, answer, late)) == ["fail"]
+
+
+def test_what_an_expectation_has_met_has_a_name_for_the_next() -> None:
+    lines = "{at_least: 1 NOP-Out as p, until: R2T}\n  - {exactly: 1 NOP-In of p, after: p, until: R2T}"
+    end = r2t(7, 1)
+    tale = told(fault, late, request, late, lambda tale: tale.passed(end))
+    assert verdicts(scenario_of(lines), tale) == ["pass", "pass"]
+
+
+def test_what_an_expectation_captures_has_the_face_of_the_other_leg_too() -> None:
+    text = "{at_least: 1 SCSI-Response at initiator where ExpCmdSN == m.CmdSN, after: SCSI-Command as m, until: NOP-In}"
+
+    def run(expected: int) -> Tale:
+        tale = told(fault)
+        n = tale.came(read(2, 7))
+        tale.went(read(2, 9), n)
+        tale.passed(scsi_response(2, 100, ExpCmdSN=expected))
+        late(tale)
+        return tale
+
+    assert verdicts(scenario_of(text), run(7)) == ["pass"]
+    assert verdicts(scenario_of(text), run(9)) == ["fail"]
+
+
+def test_a_name_that_is_bound_late_still_knows_how_its_pdu_went() -> None:
+    scenario = scenario_of("{at_least: 1 SCSI-Response where ExpCmdSN == n.CmdSN, after: n, until: NOP-In}")
+    tale = Tale()
+    n = tale.came(read(2, 7))
+    tale.went(read(2, 9), n)
+    tale.bound("n", n)
+    tale.passed(scsi_response(2, 100, ExpCmdSN=9))
+    late(tale)
+    assert verdicts(scenario, tale) == ["pass"]
+
+
+def test_what_a_rule_makes_of_a_number_moves_no_other() -> None:
+    scenario = scenario_of("{at_least: 1 SCSI-Response where ExpCmdSN == n.CmdSN, after: n, until: NOP-In}")
+    tale = Tale()
+    tale.changed(read(5, 10), read(5, 77))
+    tale.dropped(read(1, 11), "n")
+    tale.passed(scsi_response(5, 100, ExpCmdSN=11))
+    late(tale)
+    assert verdicts(scenario, tale) == ["pass"]
+
+
+def test_a_window_is_about_the_connection_on_which_it_opened() -> None:
+    scenario = scenario_of("{at_least: 1 SCSI-Response, until: NOP-In}")
+    tale = told(lambda tale: tale.login(), lambda tale: tale.on(1), fault, lambda tale: tale.on(2), close)
+    tale.on(1)
+    answer(tale)
+    assert verdicts(scenario, tale) == ["pass"]
+    nowhere = scenario_of("{at_least: 1 SCSI-Response, after: fault then 1s, until: NOP-In}")
+    early = told(lambda tale: tale.login(), fault, lambda tale: tale.wait(2), close, lambda tale: tale.on(1))
+    answer(early)
+    assert verdicts(nowhere, early) == ["pass"]
+    alone = told(fault, lambda tale: tale.wait(2), close)
+    assert verdicts(nowhere, alone) == ["fail"]
+
+
 def test_a_tag_that_is_used_again_is_another_task() -> None:
     scenario = scenario_of("{never: SCSI-Response of n, until: NOP-In}")
     again = told(fault, lambda tale: tale.passed(read(1, 5)), answer, late)
@@ -501,6 +618,11 @@ def test_captures_of_another_scenario_are_not_ours() -> None:
     tale = Tale("other")
     fault(tale)
     assert judged(scenario_of(NEVER), tale)[0].why.startswith("the window never opened")
+    ours = told(fault)
+    ours.name = "other"
+    ours.bound("n", ours.passed(read(2, 2)))
+    answer(ours)
+    assert verdicts(scenario_of(NEVER), ours) == ["fail"]
 
 
 # --- the run -------------------------------------------------------------------------------------------------------
@@ -553,6 +675,12 @@ def test_stages_hold_back_and_end() -> None:
     tale.stage("aftermath")
     answer(tale)
     assert verdicts(scenario, tale) == ["inconclusive"]
+    before = Tale()
+    before.fault()
+    before.stage("steady")
+    before.stage("fault")
+    answer(before)
+    assert verdicts(scenario, before) == ["inconclusive"]
     in_time = Tale()
     in_time.stage("steady")
     in_time.stage("fault")
@@ -595,6 +723,31 @@ def test_a_result_names_its_evidence() -> None:
     assert str(seen).startswith(f"#{number} ")
     assert "conn 1, target leg: SCSI-Response ITT=0x00000001 StatSN=100" in str(seen)
     assert (result.position.file, result.position.line) == ("x.yaml", 5)
+
+
+PARTS = st.lists(st.sampled_from([fault, answer, bad_answer, other, request, late, barrier, hung, close]), max_size=8)
+
+
+@given(
+    head=st.sampled_from([NEVER, ONE, MOST, LEAST, FIRST]),
+    more=st.sampled_from([(), (UNTIL,), (WITHIN,), (AFTER,), (AFTER, UNTIL), ("until: 4s",)]),
+    parts=PARTS,
+    steps=st.lists(st.floats(0, 1, allow_nan=False), max_size=4),
+)
+def test_it_does_not_matter_when_the_time_is_told(
+    head: str, more: tuple[str, ...], parts: list[Part], steps: list[float]
+) -> None:
+    scenario, tale = scenario_of(expect(head, *more)), told(*parts)
+    untold = results_of(scenario, map(record_of, tale.events))
+    watch, last = Watch(scenario), 0.0
+    for event in tale.events:
+        for step in sorted(steps):
+            watch.tick(last + step * (event.at - last))
+            watch.wanted()
+        watch.take(record_of(event))
+        last = event.at
+    watch.finish(last)
+    assert (*watch.results(), *watch.troubles()) == untold
 
 
 def test_with_no_expectation_all_is_decided() -> None:

@@ -49,7 +49,7 @@ def _need(text: str) -> Expr:
     ],
 )
 def test_a_need_is_met_or_not(need: str, *, met: bool) -> None:
-    facts = {"initiator.depth": 4, "initiator.kind": "embedded", "profile": "rfc7144"}
+    facts: dict[str, int | str] = {"initiator.depth": 4, "initiator.kind": "embedded", "profile": "rfc7144"}
     look = _look(DataDigest="CRC32C", HeaderDigest="None")
     assert (unmet([_need(need)], look, facts) == ()) is met
 

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 import trio
 
-from iscsiproxy.errors import UsageError
+from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.journal import read
+from iscsiproxy.peers.initiator import commands
+from iscsiproxy.peers.initiator.session import open_session
+from iscsiproxy.peers.initiator.settings import InitiatorSettings
+from iscsiproxy.proxy import Address
 from iscsiproxy.report.model import RunResult
 from iscsiproxy.runs.expectations import Watch
+from iscsiproxy.runs.targets import IQN
 from iscsiproxy.session.events import Delivered, Fired, IoDone, Staged
 from tests.runs.playing import disarmed, play, shipped_one, written
 
@@ -88,6 +94,12 @@ async def test_a_run_is_recorded_from_the_steady_state_to_the_end(tmp_path: Path
     assert {event.what for event in events if isinstance(event, IoDone)} >= {"good"}
 
 
+async def test_not_even_rules_that_need_not_fire_make_a_pass_of_nothing(tmp_path: Path) -> None:
+    text = "victim: target\nrules:\n  - {when: SCSI-Command nth 1000000, do: drop, optional: yes}\n"
+    run = await play(written(text, tmp_path))
+    assert (run.verdict, run.why) == ("inconclusive", "no rule has fired")
+
+
 async def test_what_is_needed_and_not_there_is_skipped(tmp_path: Path) -> None:
     run = await play(written("needs: [initiator.depth >= 2]\n" + _HARMLESS, tmp_path))
     assert (run.verdict, run.why) == ("skipped", "initiator.depth >= 2: initiator.depth is 1")
@@ -98,14 +110,15 @@ async def test_what_is_needed_and_not_there_is_skipped(tmp_path: Path) -> None:
 
 async def test_what_is_needed_and_can_be_offered_is(tmp_path: Path) -> None:
     run = await play(written("needs: [key.HeaderDigest == CRC32C]\n" + _HARMLESS, tmp_path))
-    assert run.verdict == "pass", _told(run)
+    assert run.verdict == _about(run, "aftermath") == "pass", _told(run)
 
 
 async def test_facts_of_the_run_are_known_to_the_rules(tmp_path: Path) -> None:
     text = (
         "victim: target\ntraffic: {depth: 3, luns: 2}\n"
         "needs: [target.LUs >= 2, initiator.kind == embedded]\n"
-        "rules:\n  - when: SCSI-Command where initiator.depth == 3 and target.kind == embedded and LUN == 1 nth 1\n    do: {note: here}\n"
+        "rules:\n  - when: SCSI-Command where initiator.depth == 3 and target.kind == embedded and LUN == 1 nth 1\n"
+        "    do: {note: here}\n"
     )
     run = await play(written(text, tmp_path))
     assert run.verdict == "pass", _told(run)
@@ -129,6 +142,37 @@ async def test_a_command_as_the_initiator_whose_status_is_not_its_own_io(tmp_pat
     )
     assert run.verdict == "fail", _told(run)
     assert _about(run, "aftermath") == "pass", _told(run)
+
+
+async def test_an_initiator_that_somebody_else_sees_to(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        portal = Address("127.0.0.1", holder.getsockname()[1])
+    said: list[str] = []
+    runs: list[RunResult] = []
+
+    async def come_again_and_again() -> None:
+        while True:
+            try:
+                async with open_session((portal.host, portal.port), InitiatorSettings(target=IQN)) as session:
+                    while True:
+                        await session.command(0, commands.write10(0, 1), data_out=bytes(512))
+            except PeerError:
+                await trio.sleep(0.02)
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come_again_and_again)
+            scenario = written("victim: target\nrules:\n  - {when: Login-Request nth 1, do: {note: here}}\n", tmp_path)
+            runs.append(await play(scenario, initiator="external", listen=portal, said=said))
+            nursery.cancel_scope.cancel()
+    assert runs[0].verdict == "pass", _told(runs[0])
+    assert said == [f"waiting for an initiator at {portal}"]
+
+
+async def test_without_clean_io_first_the_fault_meets_the_first_login(tmp_path: Path) -> None:
+    text = "victim: target\nrules:\n  - {when: Login-Request where conn.nth == 1 nth 1, do: {note: here}}\n"
+    assert (await play(written(text, tmp_path), steady=False)).verdict == "pass"
 
 
 async def test_a_command_that_cannot_be_run_is_the_users_to_put_right(tmp_path: Path) -> None:

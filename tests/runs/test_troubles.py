@@ -72,10 +72,30 @@ def test_a_firing_that_came_to_nothing_does_not_count(what: str) -> None:
     assert troubles(tale) == ([failed] if what == "failed" else [])
 
 
+def test_a_shadowed_firing_does_not_count_for_what_else_it_did() -> None:
+    tale = Tale()
+    n = tale.came(read(1, 1))
+    tale.bound("n", n, rule="look")
+    tale.decided("x/act", "shadowed", n, "so it is")
+    tale.act("note", n, "act")
+    assert [text for _, _, text in troubles(tale)] == [
+        "rule act when SCSI-Command nth 1: it never came to its end: Decided: so it is"
+    ]
+
+
 def test_keys_that_did_not_settle_skip_the_run() -> None:
     tale = fired()
-    tale.decide("skipped")
+    tale.decided("x/negotiate", "skipped", None, "so it is")  # type: ignore[arg-type]
     assert troubles(tale) == [("skipped", "negotiate", "negotiate: so it is")]
+
+
+def test_an_act_that_there_was_no_need_for_is_no_firing() -> None:
+    tale = fired()
+    tale.decided("x/act", "skipped", tale.events[-1].n, "there is no text")  # type: ignore[arg-type]
+    assert troubles(tale) == []
+    del tale.events[-2]
+    why = "rule act when SCSI-Command nth 1: it never came to its end: Decided: there is no text"
+    assert troubles(tale) == [("inconclusive", "rule", why)]
 
 
 def test_keys_that_settled_for_nothing() -> None:

@@ -34,8 +34,8 @@ Told = Callable[[Tale], object]
 GOOD = scsi_response(1, 100)
 
 
-def pdu(opcode: Opcode, data: bytes = b"", **fields: int) -> Pdu:
-    return Pdu.build(opcode, data).with_fields({"F": 1, **fields})
+def pdu(opcode: Opcode, **fields: int) -> Pdu:
+    return Pdu.build(opcode).with_fields({"F": 1, **fields})
 
 
 def sense(itt: int, key: int, asc: int, ascq: int) -> Pdu:
@@ -70,9 +70,13 @@ Case = tuple[str, Told, tuple[Told, ...], list[Verdict]]
 
 
 def excess(tale: Tale) -> None:
+    tale.events = tale.events[:1]
+    tale.changed(login(*KEYS), login(*KEYS, "FirstBurstLength=512"), rule="negotiate")
+    tale.passed(login(opcode=Opcode.LOGIN_RESPONSE, TSIH=1))
+    tale.passed(r2t(77, 1))
     n = tale.came(write(1, 1, bytes(1024)))
     tale.bound("write", n)
-    tale.went(write(1, 1, bytes(1024)), n, rules=(f"{tale.name}/#1",))
+    tale.went(write(1, 1, bytes(1024)), n)
 
 
 # --- r2t_answered_short
@@ -242,7 +246,12 @@ def odd_bit(tale: Tale) -> None:
 
 
 ALL_THREE = (asked(1), asked(2), asked(3))
-EXCESS, SHORT, TEXT, LOGIN = "immediate_data_excess", "r2t_answered_short", "text_response_partial", "x_key_across_c_bit"
+EXCESS, SHORT, TEXT, LOGIN = (
+    "immediate_data_excess",
+    "r2t_answered_short",
+    "text_response_partial",
+    "x_key_across_c_bit",
+)
 DUPLICATE, OVERTAKE, LOGOUT = "cmdsn_duplicate_write", "cmdsn_out_of_order", "logout_unknown_cid"
 LOSS, HOLE, SET = "order_after_connection_loss", "abort_task_plugs_hole", "abort_task_set_order"
 LOST, SNACK, ASYNC, RESERVED = "scsi_response_lost", "status_snack", "async_connection_drop", "reserved_bits"

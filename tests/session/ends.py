@@ -107,10 +107,11 @@ class Initiator:
             side.acked = acked
         return side.acked
 
-    def retry(self, itt: int, conn: int) -> Pdu:
-        """Make a command again, with the acknowledgement of now."""
+    def retry(self, itt: int, conn: int, acked: int | None) -> Pdu:
+        """Make a command again, with the acknowledgement of now or an older one."""
         _, pdu = self.live[itt]
-        pdu = pdu.with_fields({"ExpStatSN": self.acknowledged(self.conns[conn])})
+        acked = self.acknowledged(self.conns[conn]) if acked is None else acked
+        pdu = pdu.with_fields({"ExpStatSN": acked})
         self.live[itt] = (conn, pdu)
         self.sent.add(pdu.bhs)
         return pdu
@@ -332,8 +333,16 @@ class World:
         self.up[conn].append(self.initiator.request(conn, immediate=immediate))
 
     def retry(self, itt: int, conn: int) -> None:
-        """Let the initiator send a command again."""
-        self.up[conn].append(self.initiator.retry(itt, conn))
+        """Let the initiator send a command again, what was lost with its connection before all else.
+
+        Behind a command that waits for room it would never go, if the room is what it is to make.
+        """
+        first = self.up[conn][0] if self.up[conn] and self.initiator.live[itt][0] != conn else None
+        pdu = self.initiator.retry(itt, conn, None if first is None else first["ExpStatSN"])
+        if first is not None:
+            self.up[conn].appendleft(pdu)
+        else:
+            self.up[conn].append(pdu)
 
     def arrive_at_target(self, conn: int) -> None:
         """Let the target take what was written first."""

@@ -44,7 +44,8 @@ def test_inserted(start: int) -> None:
 def test_removed(start: int) -> None:
     numbers = SerialMap()
     numbers.remove(start)
-    assert numbers.removed(start) and not numbers.removed(add(start, 1))
+    assert numbers.removed(start)
+    assert not numbers.removed(add(start, 1))
     assert [numbers.forward(add(start, n)) for n in (-1, 1, 2)] == [add(start, n) for n in (-1, 0, 1)]
     # It has no number of its own: that of what is before it, or of what comes.
     assert numbers.forward(start) == add(start, -1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import own_connection, send
-from iscsiproxy.engine.templates import TEMPLATE, given, make, numbers_of
+from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make, numbers_of
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import opcode_of
@@ -17,7 +18,7 @@ SPEC = ActSpec(
     name="inject",
     help="send a new PDU towards the end its name addresses, before what is in hand; its answer reaches nobody else",
     main="pdu",
-    params=(PDU, *TEMPLATE),
+    params=(PDU, *TEMPLATE, SPLIT),
     fields=True,
     of="pdu",
     extra=frozenset({"data", "pad", "text", "BHS"}),
@@ -37,6 +38,7 @@ def run(act: Built, work: Work) -> Pause | None:
         here = work.on(conn)
         values = given(act, here)
         pdu, _ = make(opcode, values, act, here)
-        send(work, pdu, conn=conn, fill=numbers_of(pdu, values), name=name)
+        split = split_of(act, here, pdu)
+        send(work, pdu, conn=conn, fill=numbers_of(pdu, values), name=name, split=split)
         work.fired(act.act, f"{summary(pdu)} was sent to the {pdu.sender.other}")
     return None

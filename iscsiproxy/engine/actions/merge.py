@@ -76,6 +76,11 @@ def run(act: Built, work: Work) -> Pause | None:
     return Pause((), _AT_MOST, resume)
 
 
+def _spoilt(pdu: Pdu | None) -> bool:
+    """Tell whether a peer's digest is wrong: that is evidence, and must not be made right."""
+    return pdu is not None and False in (pdu.header_digest_ok(), pdu.data_digest_ok())
+
+
 class Gathering:
     """What becomes one with a PDU that waits: all of it goes in that one's place, and nobody sees that others came.
 
@@ -123,6 +128,8 @@ class Gathering:
             return
         if hand.pdu.opcode != self.pdu.opcode:
             self._status(hand)
+        elif _spoilt(hand.look.pdu):
+            self._give_up("what follows it has a wrong digest")
         elif self._complete:
             self._give_up("its task has no status yet")
         else:
@@ -142,7 +149,8 @@ class Gathering:
             self._go()
 
     def _status(self, hand: Hand) -> None:
-        folded = fold(self.pdu, hand.pdu) if self._complete and hand.pdu.opcode == Opcode.SCSI_RESPONSE else None
+        fits = self._complete and hand.pdu.opcode == Opcode.SCSI_RESPONSE and not _spoilt(hand.look.pdu)
+        folded = fold(self.pdu, hand.pdu) if fits else None
         if folded is None:
             self._give_up("its task has ended, and the status cannot be told in it")
             return

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.actions.inject import PDU
+from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.facts import Look, fresh_tag
 from iscsiproxy.engine.firing import Built, Outcome, Pause, Work
 from iscsiproxy.engine.sending import own_connection, send
 from iscsiproxy.engine.settling import settle
-from iscsiproxy.engine.templates import TEMPLATE, given, make, numbers_of
+from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make, numbers_of
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.wire.codes import SCSI_STATUS
 from iscsiproxy.wire.describe import summary
@@ -33,6 +34,7 @@ SPEC = ActSpec(
             choices=(*SCSI_STATUS.values(), "no"),
         ),
         *TEMPLATE,
+        SPLIT,
     ),
     fields=True,
     of="pdu",
@@ -67,6 +69,7 @@ def run(act: Built, work: Work) -> Pause | None:
         name=act.params["as"],
         patient=True,
         answered=answered,
+        split=split_of(act, here, pdu),
     )
     if not act.params["wait"]:
         work.fired(act.act, f"{summary(pdu)} was sent to the {pdu.sender.other}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from iscsiproxy.engine.actions.drop import NUMBERS
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind
 from iscsiproxy.session.events import Change
@@ -19,11 +18,20 @@ __all__ = ["SPEC", "assign", "run"]
 #: What is set last: the opcode says which fields there are, and lengths are made right by what is set before them.
 _LATE = {"Opcode": 1, "DataSegmentLength": 2, "TotalAHSLength": 2}
 
+#: The numbers that a PDU may use up (RFC 7143 4.2.2).
+_NUMBERS = frozenset({"CmdSN", "StatSN"})
+
 SPEC = ActSpec(
     name="set",
     help="give fields new values; right sides see the PDU as earlier acts left it",
     params=(
-        NUMBERS,
+        Param(
+            name="numbers",
+            kind=ParamKind.CHOICE,
+            help="translate: a number that the PDU uses up by this, or no longer does, is hidden from both ends; raw: not",
+            default="translate",
+            choices=("raw", "translate"),
+        ),
         Param(
             name="fix",
             kind=ParamKind.CHOICE,
@@ -43,12 +51,15 @@ def run(act: Built, work: Work) -> Pause | None:
     values = {name: work.value(fn, name) for name, fn in act.fields.items()}
     pdu, changes = assign(hand.pdu, values, fix=act.params["fix"] != "none")
     # A number that was written down goes as it was written; one that was computed is in the numbers of this leg.
+    hand.named |= _NUMBERS if act.params["numbers"] == "raw" else _NUMBERS & values.keys()
     hand.exact |= {name for name, expr in act.act.fields.items() if isinstance(expr, Literal_)}
     if act.params["fix"] == "none":
         # The digests that were right, or wrong, before are the ones that stay.
         sealed = hand.outgoing()
         hand.keep_digests(pdu.with_parts(header_digest=sealed.header_digest, data_digest=sealed.data_digest))
     hand.change(pdu, changes, work.rule.name)
+    if any(change.what.startswith("text.") for change in changes):
+        work.host.apart.add(hand.look.conn)
     work.fired(act.act, "changed" if changes else "had these values already", changes)
     return None
 

@@ -93,9 +93,6 @@ def _split_r2t(act: Built, work: Work, hand: Hand) -> None:
     if not all(parts):
         raise ActError("an R2T of 0 bytes wants nothing (RFC 7143 11.8.5)")
     in_turn = act.params["in_turn"]
-    allowed = hand.look.view.keys.get("MaxOutstandingR2T", "1")
-    if in_turn and allowed != "1":
-        raise ActError(f"in_turn: the R2Ts that follow would come first, as MaxOutstandingR2T is {allowed}")
     # The first keeps its tag: a burst that is known by it counts from 0 again (RFC 7143 11.7.5).
     pieces = split_r2t(whole, parts, [whole["TTT"], *_fresh(work, whole, len(parts) - 1)])
     how = "one after the other" if in_turn else "at once"
@@ -229,6 +226,7 @@ class Burst(Pieces):
         self._unanswered = set(self._tags)
         self._later = [(hand.sealed(piece), tuple(differences(whole, piece))) for piece in later]
         self._slot_open = bool(later)
+        self._behind: list[Hand] = []  # R2Ts of the task that have come since
         self._data_sn = 0
 
     @property
@@ -256,11 +254,18 @@ class Burst(Pieces):
             return False
         if pdu.opcode == Opcode.DATA_OUT:
             return pdu["TTT"] in self._tags
+        if pdu.opcode == Opcode.R2T:
+            return bool(self._later)
         return pdu.opcode in (Opcode.SCSI_RESPONSE, Opcode.SCSI_COMMAND)
 
     def apply(self, hand: Hand) -> None:
-        """Make a Data-Out one of the burst; at the end of a piece send the next."""
+        """Make a Data-Out one of the burst; at the end of a piece send the next. Keep R2Ts behind the last."""
         pdu = hand.pdu
+        if pdu.opcode == Opcode.R2T:
+            hand.kept, hand.held = [], True
+            self._host.commands.append(Detach(slot=hand.n))
+            self._behind.append(hand)
+            return
         if pdu.opcode != Opcode.DATA_OUT:
             self.end()  # the tag is free, or belongs to another task
             return
@@ -284,6 +289,19 @@ class Burst(Pieces):
         if self._slot_open:
             self._slot_open = False
             self._host.commands.append(Finish(slot=self._n))
+        self._release()
+
+    def _release(self) -> None:
+        """Let the R2Ts go that came behind this one; if the next has pieces too, the others wait for those."""
+        bursts = {one._n: one for one in self._host.standing if isinstance(one, Burst)}
+        while self._behind:
+            hand = self._behind.pop(0)
+            self._host.commands += hand.kept or ()
+            hand.kept = None
+            following = bursts.get(hand.n)
+            if following is not None and following._later:
+                following._behind += self._behind
+                self._behind = []
 
     def end(self) -> None:
         """Be over."""

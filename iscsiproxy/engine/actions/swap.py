@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from iscsiproxy.engine.actions.inject import PDU
+from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.engine.splitting import Rounds
 from iscsiproxy.engine.swapping import Swapped
-from iscsiproxy.engine.templates import TEMPLATE, given, make
+from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make
 from iscsiproxy.language.spec import ActSpec
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.describe import summary
@@ -24,7 +26,7 @@ SPEC = ActSpec(
     name="swap",
     help="another request in the place of this one, with its ITT, CmdSN and I; the answer becomes the one awaited",
     main="pdu",
-    params=(PDU, *TEMPLATE),
+    params=(PDU, *TEMPLATE, SPLIT),
     fields=True,
     of="pdu",
     extra=frozenset({"data", "pad", "text", "BHS"}),
@@ -53,6 +55,9 @@ def run(act: Built, work: Work) -> Pause | None:
     look = work.look
     assert look is not None
     work.host.standing.append(Swapped(work.host.standing, look.conn, work.host.session(look.conn), old, made["ITT"]))
+    split = split_of(act, work, made)
+    if split is not None:
+        Rounds(work.host, hand, work.rule.name, split).begin(hand)
     name = act.params["as"]
     if name is not None:
         work.host.when_delivered(hand.n, partial(work.host.made, work.rule, name))

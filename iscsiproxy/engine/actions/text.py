@@ -36,5 +36,7 @@ def run(act: Built, work: Work) -> Pause | None:
     if pdu["C"]:
         work.host.editors.begin(hand.look, editor)
     hand.change(pdu, changes, work.rule.name)
+    if changes:
+        work.host.apart.add(hand.look.conn)
     work.fired(act.act, "edited" if changes else "nothing to edit", changes)
     return None

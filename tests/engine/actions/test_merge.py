@@ -166,6 +166,17 @@ def test_the_merged_pdu_has_right_digests_and_padding() -> None:
     assert (merged.header_digest_ok(), merged.data_digest_ok()) == (True, True)
 
 
+@pytest.mark.parametrize("digest", ["header_digest", "data_digest"])
+def test_a_wrong_digest_stays_wrong(digest: str) -> None:
+    talk = Dialogue(rules("merge: 3"), connect=False)
+    talk.connect(keys=DIGESTS)
+    talk.say(write(2, 10))
+    first, second, third = (one.sealed(header=True, data=True) for one in burst(3))
+    spoilt = second.with_parts(**{digest: b"\0\0\0\0"})
+    assert talk.say(first, spoilt, third, raw=True) == [first, spoilt, third]
+    assert talk.told("expired") == ["#1: what follows it has a wrong digest"]
+
+
 def test_other_rules_come_too_late_for_what_is_no_longer_there() -> None:
     talk = Dialogue("rules:\n  - {when: Data-Out nth 1, do: merge}\n  - {when: Data-Out, do: {set: {LUN: 1}}}")
     talk.say(write(2, 10))

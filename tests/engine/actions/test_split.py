@@ -403,7 +403,7 @@ def test_the_data_of_a_piece_may_be_split_too() -> None:
     ("act", "keys", "why"),
     [
         ("split: {first: 0}", {}, "an R2T of 0 bytes wants nothing"),
-        ("split: 512", {"MaxOutstandingR2T": "4"}, "in_turn: the R2Ts that follow would come first"),
+        ("split: {into: 1025}", {}, "1024 bytes are too few for 1025 pieces"),
     ],
 )
 def test_an_r2t_that_cannot_be_split_so(act: str, keys: dict[str, str], why: str) -> None:
@@ -419,6 +419,43 @@ def test_an_r2t_that_is_small_enough() -> None:
     whole = r2t(2, 0x77)
     assert talk.say(whole) == [whole]
     assert talk.counts() == {"matched": 1, "skipped": 1}
+
+
+def test_r2ts_that_come_behind_wait_for_the_last_piece_and_nothing_else_does() -> None:
+    talk = Dialogue(rules("split: 512", "R2T nth 1"), connect=False)
+    talk.connect(keys={"MaxOutstandingR2T": "4"})
+    talk.say(write(2, 10), write(3, 11))
+    behind = [r2t(2, 0x70 + number, number, BufferOffset=1024 * number) for number in (1, 2)]
+    other = r2t(3, 0x99)
+    first, passed = talk.say(r2t(2, 0x70), *behind, other)
+    assert (first["TTT"], passed) == (0x70, other)
+    last, *released, _ = talk.say(data_out(2, 0, bytes(512), ttt=0x70, F=1))
+    assert (last["BufferOffset"], last["R2TSN"]) == (512, 1)
+    assert released == [one.with_fields({"R2TSN": one["R2TSN"] + 1}) for one in behind]
+    assert talk.open_slots == []
+    (answer,) = talk.say(data_out(2, 0, bytes(512), ttt=last["TTT"], F=1, BufferOffset=512))
+    assert (answer["TTT"], answer["DataSN"], answer["F"]) == (0x70, 1, 1)
+
+
+def test_each_of_several_r2ts_has_its_turn() -> None:
+    talk = Dialogue(rules("split: 512", "R2T"), connect=False)
+    talk.connect(keys={"MaxOutstandingR2T": "4"})
+    talk.say(write(2, 10))
+    asked = talk.say(*(r2t(2, 0x70 + number, number, BufferOffset=1024 * number) for number in range(3)))
+    assert len(asked) == 1
+    seen = []
+    while asked:
+        piece = asked.pop(0)
+        seen.append(piece)
+        data = data_out(2, 0, bytes(512), ttt=piece["TTT"], F=1, BufferOffset=piece["BufferOffset"])
+        asked += [one for one in talk.say(data) if one.opcode == Opcode.R2T]
+        assert len(asked) <= 2
+    assert [(one["R2TSN"], one["BufferOffset"]) for one in seen] == [(n, 512 * n) for n in range(6)]
+    answers = [one.pdu for one in talk.sent(End.TARGET) if one.pdu.opcode == Opcode.DATA_OUT]
+    assert [(one["TTT"], one["DataSN"], one["F"]) for one in answers] == [
+        (0x70 + n // 2, n % 2, n % 2) for n in range(6)
+    ]
+    assert (talk.open_slots, under_way(talk)) == ([], [])
 
 
 def test_the_same_seed_draws_the_same_tags() -> None:
@@ -469,10 +506,9 @@ async def test_empty_pieces_harm_nobody() -> None:
 
 
 @pytest.mark.parametrize("digests", [False, True], ids=["plain", "digests"])
-@pytest.mark.parametrize("in_turn", ["yes", "no"])
-async def test_a_split_r2t_is_answered_by_one_burst(in_turn: str, digests: bool) -> None:
+@pytest.mark.parametrize(("in_turn", "r2ts"), [("yes", 1), ("yes", 8), ("no", 8)])
+async def test_a_split_r2t_is_answered_by_one_burst(in_turn: str, r2ts: int, digests: bool) -> None:
     act = f"{{split: {{size: 4096, in_turn: {in_turn}, as: p}}}}"
-    r2ts = 1 if in_turn == "yes" else 8
     run = await carry(f"rules:\n  - {{when: R2T, do: {act}}}", digests=digests, r2ts=r2ts)
     clean = await carry(digests=digests, r2ts=r2ts)
     assert (run.again, run.complaints) == (DATA, [])

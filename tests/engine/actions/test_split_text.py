@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from iscsiproxy.engine.splitting import Rounds
+from iscsiproxy.errors import FileError
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.text import encode_text
@@ -168,7 +169,7 @@ def test_answers_that_are_too_long_for_one_pdu_come_in_pieces_themselves() -> No
     talk.say(LOGIN, partial(long))
     (one,) = talk.say(login_response(long.replace(b"X-a", b"X-b"), StatSN=101))
     assert (len(one.data), one["C"], one["T"], one["TSIH"], one["StatSN"]) == (8192, 1, 0, 0, 101)
-    (other,) = talk.say(login_request(b"", T=0, NSG=0, ExpStatSN=102))
+    (other,) = talk.say(login_request(b"", ExpStatSN=102))
     assert one.data + other.data == long + long.replace(b"X-a", b"X-b")
     assert (other["C"], other["T"], other["TSIH"], other["StatSN"]) == (0, 1, 7, 102)
     ping, pong = talk.say(nop_out(5, 10, ExpStatSN=103), nop_in(5, 102))
@@ -302,6 +303,18 @@ def test_by_C_a_login_response_is_cut_and_the_empty_request_between_is_swallowed
     assert not talk.open_slots
 
 
+def test_an_initiator_is_not_told_of_the_end_before_it_asks_for_it() -> None:
+    talk = begin("C", "Login-Response nth 1")
+    talk.say(LOGIN)
+    (first,) = talk.say(DONE.with_fields({"StatSN": 100}))
+    (second,) = talk.say(login_request(b"", T=0, NSG=0, ExpStatSN=101))
+    assert first.data + second.data == DONE.data
+    assert (second["C"], second["T"], second["TSIH"], second["StatSN"]) == (0, 0, 0, 101)
+    (third,) = talk.say(login_request(b"", ExpStatSN=102))
+    assert (third.data, third["T"], third["NSG"], third["TSIH"], third["StatSN"]) == (b"", 1, 3, 7, 102)
+    assert not talk.open_slots
+
+
 def test_by_T_the_initiator_is_made_to_ask_once_more() -> None:
     talk = begin("T", "Login-Response nth 1")
     talk.say(LOGIN)
@@ -415,3 +428,67 @@ def test_digests_are_those_of_the_leg() -> None:
     for pdu in (first, second, answer):
         assert pdu.header_digest_ok()
         assert pdu.data_digest_ok() is (True if pdu.data else None)
+
+
+# --- in a template ---
+
+SWAP = """
+rules:
+  - when: NOP-Out nth 1
+    do:
+      - swap: {pdu: Text-Request, text: [MaxRecvDataSegmentLength=8192], as: odd, split_text: SPLIT}
+"""
+PROBE = """
+rules:
+  - when: NOP-Out nth 1
+    do:
+      - probe: {pdu: Text-Request, text: [X-a=1, X-b=2], as: odd, split_text: SPLIT}
+"""
+
+
+def test_a_swapped_text_in_rounds_is_one_answer_that_is_awaited() -> None:
+    talk = Dialogue(SWAP.replace("SPLIT", "F"))
+    (first,) = talk.say(nop_out(5, 10, b"ping"))
+    assert (first.opcode, first["F"], first["ITT"], first["CmdSN"]) == (Opcode.TEXT_REQUEST, 0, 5, 10)
+    (second,) = talk.say(text_response(5, 101, F=0, TTT=77, ExpCmdSN=11))
+    assert (second.data, second["F"], second["TTT"], second["CmdSN"]) == (b"", 1, 77, 11)
+    (pong,) = talk.say(text_response(5, 102, b"MaxRecvDataSegmentLength=65536\0", ExpCmdSN=12))
+    assert (pong.opcode, pong.data, pong["StatSN"], pong["ExpCmdSN"]) == (Opcode.NOP_IN, b"ping", 101, 11)
+    assert not talk.open_slots
+
+
+def test_a_probed_text_in_rounds_is_waited_for_to_its_end() -> None:
+    talk = Dialogue(PROBE.replace("SPLIT", "{by: C, at: X-b+2}"))
+    (first,) = talk.say(nop_out(5, 10))
+    assert (first.data, first["C"], first["F"], first["I"]) == (b"X-a=1\0X-", 1, 0, 1)
+    (second,) = talk.say(text_response(first["ITT"], 101, F=0, TTT=77))
+    assert (second.data, second["C"], second["F"], second["TTT"]) == (b"b=2\0", 0, 1, 77)
+    assert (second["ITT"], second["CmdSN"], second["ExpStatSN"]) == (first["ITT"], 10, 102)
+    (ping,) = talk.say(text_response(first["ITT"], 102, b"X-a=NotUnderstood\0X-b=NotUnderstood\0"))
+    assert ping["ITT"] == 5
+    assert talk.counts() == {"matched": 1, "fired": 1}
+    (pong,) = talk.say(nop_in(5, 103))
+    assert pong["StatSN"] == 101
+
+
+def test_a_probe_that_cannot_be_continued_has_its_answer() -> None:
+    talk = Dialogue(PROBE.replace("SPLIT", "F"))
+    (first,) = talk.say(nop_out(5, 10))
+    (ping,) = talk.say(text_response(first["ITT"], 101, F=0))
+    assert ping["ITT"] == 5
+    assert talk.counts() == {"matched": 1, "fired": 1}
+    assert not talk.open_slots
+
+
+def test_an_injected_text_may_be_left_unfinished() -> None:
+    talk = Dialogue(PROBE.replace("SPLIT", "{by: F, finish: no}").replace("probe", "inject"))
+    first, ping = talk.say(nop_out(5, 10))
+    assert (first["F"], ping["ITT"]) == (0, 5)
+    assert talk.say(text_response(first["ITT"], 101, F=0, TTT=77)) == []
+    assert [pdu["ITT"] for pdu in talk.say(nop_in(5, 102))] == [5]
+
+
+def test_only_a_text_is_sent_in_rounds() -> None:
+    other = PROBE.replace("SPLIT", "F").replace("pdu: Text-Request, text: [X-a=1, X-b=2]", "pdu: NOP-Out")
+    with pytest.raises(FileError, match="and this is NOP-Out"):
+        Dialogue(other)

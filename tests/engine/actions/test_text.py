@@ -29,6 +29,13 @@ def test_keys_are_added_and_removed(act: str, data: bytes) -> None:
     assert talk.counts() == {"matched": 1, "fired": 1}
 
 
+def test_what_was_edited_is_held_by_one_end_only() -> None:
+    talk = Dialogue(rule("{add: [N=1]}", "Text-Request nth 1"))
+    assert not talk.engine.differs(1)
+    talk.say(text_request(2, 10, b"A=1\0"))
+    assert talk.engine.differs(1)
+
+
 def test_a_text_is_edited_across_its_pdus_once() -> None:
     talk = Dialogue(rule("{remove: [Long], add: [N=1]}"), connect=False)
     talk.connect(keys={"DataDigest": "CRC32C"})
