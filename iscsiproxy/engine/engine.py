@@ -95,6 +95,7 @@ class Engine:
         self.apart: set[int] = set()  #: connections whose two ends have been told different things
         #: Who is told of all that goes out of a slot.
         self.written: dict[int, Callable[[Delivered], None]] = {}
+        self._connects: dict[int, int] = {}  #: the number of the event with which a connection began
         self._conns: dict[int, set[End]] = {}  #: with the legs that have ended
         #: The throttles that end with everything else, and no sooner.
         self.lasting: set[int] = set()
@@ -236,6 +237,7 @@ class Engine:
         match event:
             case Connected():
                 self._conns[event.conn] = set()
+                self._connects[event.conn] = event.n
                 look = self._look(event.conn, End.INITIATOR, event="connect", n=event.n)
             case FullFeature():
                 look = self._look(event.conn, event.leg, event="full-feature", n=event.n)
@@ -461,7 +463,7 @@ class Engine:
 
     def christen(self, scenario: str, name: str, conn: int) -> None:
         """Bind a name of an actor's to a connection."""
-        look = self._look(conn, End.INITIATOR, event="connect", n=0)
+        look = self._look(conn, End.INITIATOR, event="connect", n=self._connects.get(conn, 0))
         self.actors[scenario].captures.bind(name, look, each=False)
         self._bound(f"{scenario}/", name, look)
         self._recheck()
@@ -597,6 +599,7 @@ class Engine:
             ended.add(leg)
             if event.by == "peer" or len(ended) == len(End):
                 del self._conns[conn]
+                self._connects.pop(conn, None)
         for chain in list(self._waiting):
             hand = chain.hand
             if hand is None or hand.gone or hand.look.conn != conn:

@@ -39,7 +39,7 @@ class Host(Protocol):
 
 
 class Asymmetry:
-    """What `negotiate` of one scenario does to every login that begins while it is `active`; it is asked of Login PDUs."""
+    """What `negotiate` of one scenario does to each login that begins while it is `active`."""
 
     def __init__(self, scenario: Scenario, host: Host, *, active: bool = True) -> None:
         self.rule = f"{scenario.name}/{NEGOTIATE}"
@@ -79,6 +79,8 @@ class Asymmetry:
     def apply(self, hand: Hand) -> None:
         """Change what the receiver is told; a text that would get too long goes on as it is, and that is reported."""
         pdu, look = hand.pdu, hand.look
+        if hand.dropped:
+            return  # one of several rounds: what it says comes with the last
         login = self._logins.get(look.conn)
         if login is None:
             login = self._logins[look.conn] = Exchange(joining=bool(pdu["TSIH"]))

@@ -286,7 +286,7 @@ class Actor:
             sizes=((blocks, 1),),
             reads={"verify": 0.5, "write": 0.0}.get(str(step.params["do"]), 1.0),
             count=8,
-            run=self._logins + (self._context.seed << 8),
+            run=(self._context.seed + self._logins) & 0xFFFFFFFF,
         )
         report = await Workload(SessionDrive(session), settings, Random(self._context.seed)).run()
         for mismatch in report.mismatches[:1]:

@@ -175,7 +175,7 @@ class _Run:
     async def _phases(self, driver: Driver) -> None:
         plan = self._plan
         with trio.move_on_after(plan.timeout) as limit:
-            if plan.steady:
+            if plan.steady or plan.scenario.actor:  # an actor has to know what is there
                 self._enter("steady")
                 said = await driver.steady()
                 self._find("steady state", "pass", said)
@@ -188,7 +188,7 @@ class _Run:
         self._end_fault()
         if self._skipped or self._stage != "aftermath":
             return
-        if not self._aftermath.fired:
+        if not self._aftermath.fired and not plan.scenario.actor:
             if not self._unfired():  # else that is told
                 self._find("rule", "inconclusive", "no rule has fired")
             return
@@ -337,6 +337,8 @@ class _Run:
         look = Look(0, 0.0, End.INITIATOR, nothing, self._rng, {})
         needs = [need for need in self._plan.scenario.needs if not asks_login(need)]
         self._missing(unmet(needs, look, self._facts), None)
+        if self._plan.scenario.actor and self._plan.initiator.kind != "embedded":
+            self._missing(("its actor is played by the embedded initiator, and by no other",), None)
         return self._skipped
 
     def _needs_at_login(self, event: FullFeature) -> None:

@@ -445,6 +445,23 @@ def test_rules_see_what_came_and_change_what_is_told() -> None:
     assert asked(talk, {"MaxBurstLength": "4096"}) == b"MaxBurstLength=512\0X-a=1\0"
 
 
+def test_a_login_that_is_split_into_rounds_is_led_as_one() -> None:
+    talk = Dialogue(
+        "negotiate: {target: {MaxBurstLength: 512, HeaderDigest: CRC32C}, initiator: {MaxBurstLength: 1024}}\n"
+        "rules:\n  - when: Login-Request nth 1\n    do: {split_text: {by: T, rounds: 3}}\n",
+        connect=False,
+    )
+    talk.connect(login=False)
+    assert asked(talk, {"MaxBurstLength": "4096"}) == b"MaxBurstLength=512\0HeaderDigest=CRC32C\0"
+    between = {"T": 0, "NSG": 0, "TSIH": 0}
+    (second,) = talk.say(login_response({**TPGT, "MaxBurstLength": "512"}, **between))
+    (third,) = talk.say(login_response({"HeaderDigest": "CRC32C"}, StatSN=101, **between))
+    assert (second.data, third.data) == (b"", b"")
+    (answer,) = talk.say(login_response({}, StatSN=102))
+    assert answer.data == text({**TPGT, "MaxBurstLength": "1024"})
+    assert not talk.told("skipped")
+
+
 def test_logins_behind_the_end_are_left_alone_and_those_under_way_are_not() -> None:
     talk = begin("{target: {MaxBurstLength: 512}}")
     asked(talk, {"MaxBurstLength": "4096"})

@@ -108,6 +108,12 @@ async def test_what_is_needed_and_not_there_is_skipped(tmp_path: Path) -> None:
     assert run.reasons[0].evidence[0].text == "full feature phase"
 
 
+async def test_an_actor_is_played_by_our_own_initiator_only(tmp_path: Path) -> None:
+    text = "victim: target\nactor:\n  - login: {as: A}\naftermath: recovers\n"
+    run = await play(written(text, tmp_path), initiator="x {url}")
+    assert (run.verdict, run.why) == ("skipped", "its actor is played by the embedded initiator, and by no other")
+
+
 async def test_what_is_needed_and_can_be_offered_is(tmp_path: Path) -> None:
     run = await play(written("needs: [key.HeaderDigest == CRC32C]\n" + _HARMLESS, tmp_path))
     assert run.verdict == _about(run, "aftermath") == "pass", _told(run)
