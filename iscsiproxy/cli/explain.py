@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from iscsiproxy.engine.explain import Explainer, Explanation, StepFacts
+from iscsiproxy.engine.explain import Explainer
+from iscsiproxy.engine.explanations import Explanation, StepFacts
 from iscsiproxy.engine.misses import Miss
 from iscsiproxy.errors import UsageError
 from iscsiproxy.journal import Header, Record, read
@@ -102,6 +103,11 @@ def explanation_lines(one: Explanation) -> list[str]:
         if one.fired and moment.met:
             continue
         lines += [f"    {line}" for line in _steps(moment.steps, moment.met)]
+    if not one.fired:
+        text = "\n".join(lines)
+        for name, binder in one.binders.items():
+            if f"`{name}` is not bound" in text or f"not `{name}`: it is not bound" in text or "never bound" in text:
+                lines.append(f"  `{name}` is bound by {'this very rule' if binder == one.rule else f'rule {binder}'}")
     lines += [f"  {reason}{f' ({number} times)' if number > 1 else ''}" for reason, number in one.reasons.items()]
     return lines
 

@@ -10,28 +10,22 @@ from __future__ import annotations
 import heapq
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
 from iscsiproxy.engine.captures import REQUESTS, Book
+from iscsiproxy.engine.explanations import Explanation, MomentFacts, step_facts
 from iscsiproxy.engine.facts import Look, Reader, Rng
 from iscsiproxy.engine.match import Matcher
-from iscsiproxy.engine.misses import Clause, Conditions, Miss, Near, conditions_of, diagnose, picks_text, seen_by
+from iscsiproxy.engine.misses import Clause, Conditions, Near, conditions_of, diagnose, picks_text, seen_by
 from iscsiproxy.engine.moments import Course, Path, paths
 from iscsiproxy.language.spec import (
-    Barrier,
-    Bound,
-    FaultReached,
     Machine,
     Pattern,
-    Position,
-    Released,
     Rule,
     Scenario,
-    Wait,
 )
-from iscsiproxy.language.walking import binds, moments_of, patterns_of
+from iscsiproxy.language.walking import binds, bounds_in, moments_of, needed, patterns_of, whole
 from iscsiproxy.session import events
 from iscsiproxy.session.events import (
     Closed,
@@ -50,86 +44,14 @@ from iscsiproxy.session.events import (
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["Explainer", "Explanation", "MomentFacts", "StepFacts"]
+__all__ = ["Explainer"]
 
-#: How many near misses are kept for each step
-_NEAREST: Final = 3
-#: After so many misses of a step only nearer ones are looked at
-_TRIED: Final = 1000
 #: How many looks are remembered for names that acts bind
 _REMEMBERED: Final = 4096
 #: How many different reasons are kept for which acts were not done
 _REASONS: Final = 5
 #: Async events that end a connection or a session (RFC 7143 11.9.1)
 _ESCALATIONS: Final = frozenset({1, 2, 3})
-
-
-@dataclass(slots=True)
-class StepFacts:
-    """One step of a moment: what was `seen` of its kind, what the test `matched`, how often the picks let it `pass`.
-
-    `misses` are the nearest ones, nearest first.
-    """
-
-    text: str
-    kind: str  #: `pattern`, `time`, `barrier`, `fault`, `released` or `name`
-    seen: int = 0
-    matched: int = 0
-    passed: int = 0
-    misses: list[Miss] = field(default_factory=list)
-    refused: Miss | None = None  #: the last that only the picks kept out
-    _tried: int = 0
-
-    def missed(self, near: Near, look: Look, line: int) -> None:
-        """Keep a miss if it is among the nearest; of those that say the same the first."""
-        self._tried += 1
-        full = len(self.misses) == _NEAREST or self._tried > _TRIED
-        if full and self.misses and near.rank >= self.misses[-1].rank:
-            return
-        miss = near.told(look, line)
-        same = [one for one in self.misses if _alike(one, miss)]
-        if same and same[0].rank <= miss.rank:
-            return
-        self.misses = [one for one in self.misses if one not in same] + [miss]
-        self.misses.sort(key=lambda one: one.rank)
-        del self.misses[_NEAREST:]
-
-
-def _alike(one: Miss, other: Miss) -> bool:
-    """Tell whether two misses say the same of different PDUs."""
-    return one.stage == other.stage and one.clauses == other.clauses
-
-
-@dataclass(slots=True)
-class MomentFacts:
-    """One moment of a rule: its steps, and how often the last one was met."""
-
-    text: str
-    steps: list[StepFacts]
-    met: int = 0
-
-
-@dataclass(slots=True)
-class Explanation:
-    """What became of one rule. `done` counts for each act how often it took effect."""
-
-    rule: str
-    where: Position
-    optional: bool
-    when: list[MomentFacts]
-    acts: tuple[str, ...] = ()
-    matched: int = 0
-    done: Counter[str] = field(default_factory=Counter)
-    ended: str = ""  #: the moment that took it out of force
-    ended_at: int = 0  #: and the event at which that came
-    unarmed: bool = False  #: nothing ever brought it into force
-    elsewhere: str = ""  #: the state of its machine that was never entered
-    reasons: Counter[str] = field(default_factory=Counter)  #: why acts were not done
-
-    @property
-    def fired(self) -> int:
-        """How often it did something; of a rule without acts, how often it matched."""
-        return max(self.done.values(), default=0) if self.acts else self.matched
 
 
 class Explainer:
@@ -172,6 +94,13 @@ class Explainer:
 
     def explanations(self) -> tuple[Explanation, ...]:
         """Say what became of every rule, in the order of the files."""
+        for one in self._followed:
+            wanted = {name for pattern in patterns_of(one.rule.when) for name in needed(pattern)}
+            wanted |= {whole(step.name) for step in bounds_in(one.rule.when)}
+            others = [other for other in self._followed if other.scenario == one.scenario]
+            one.explanation.binders = {
+                name: other.name for other in others for name in wanted if name in other.made or name in other.bound
+            }
         return tuple(one.explanation for one in self._followed)
 
     # --- what happens ---
@@ -438,7 +367,7 @@ class _Followed:
             rule=self.name,
             where=rule.position,
             optional=rule.optional,
-            when=[MomentFacts(moment.text, [_step(step) for step in moment.steps]) for moment in rule.when],
+            when=[MomentFacts(moment.text, [step_facts(step) for step in moment.steps]) for moment in rule.when],
             acts=tuple(act.name for act in rule.do),
             unarmed=not rule.armed,
         )
@@ -454,6 +383,8 @@ class _Followed:
                 *(one.capture.name for one in patterns_of(moments_of(act)) if one.capture is not None),
             )
         )
+        #: Names that its moments bind
+        self.bound = frozenset(one.capture.name for one in patterns_of(rule.when) if one.capture is not None)
         self.courses: dict[tuple[int, Hashable], _Course] = {}
         self.ends: list[_Course] = []
         self.paths: tuple[Path, ...] = ()
@@ -491,19 +422,3 @@ class _Followed:
                 self.explanation.when[index].met += 1
                 fires = True
         self.explanation.matched += fires
-
-
-def _step(step: object) -> StepFacts:
-    match step:
-        case Wait(low=low, high=high):
-            return StepFacts(f"{low:g}s" if low == high else f"{low:g}s..{high:g}s", "time")
-        case Barrier():
-            return StepFacts("barrier", "barrier")
-        case FaultReached():
-            return StepFacts("fault", "fault")
-        case Released():
-            return StepFacts("released", "released")
-        case Bound(name=name):
-            return StepFacts(name, "name")
-        case _:
-            return StepFacts(getattr(step, "text", ""), "pattern")

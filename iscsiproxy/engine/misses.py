@@ -129,7 +129,7 @@ def diagnose(pattern: Pattern, conditions: Conditions, look: Look) -> Near:
             return Near("of", clauses=(Clause(text=f"of {pattern.of}", found=_stranger(look, pattern.of)),))
     lacking = {name for condition, _ in conditions for name in captures_in(condition)} - look.captures.keys()
     if lacking:
-        return Near("names", clauses=tuple(Clause(text=f"`{one}`", found="it is not bound") for one in sorted(lacking)))
+        return Near("names", clauses=tuple(Clause(text=one, found="it is not bound") for one in sorted(lacking)))
     failed = tuple(condition for condition, holds in conditions if not holds(look))
     if failed:
         return Near("where", failed, total=len(conditions), distance=_distance(failed[0], look))

@@ -119,6 +119,8 @@ class _Reading:
         for expectation in self.scenario.expect:
             yield from self._expectation(expectation)
         yield from self._needs()
+        yield from self._aftermath()
+        yield from self._traffic()
         for pattern in self._patterns():
             yield from _reserved(pattern)
         yield from self._unused()
@@ -365,6 +367,28 @@ class _Reading:
         for need in self.scenario.needs:
             if (found := contradiction(need, Surroundings())) is not None:
                 yield _finding("needs", found.where, f"every run is skipped: {found.why}")
+
+    def _aftermath(self) -> Iterator[Finding]:
+        """Find a connection that is to survive although a rule that has to fire closes it."""
+        if self.scenario.aftermath != "survives" or self.scenario.actor:
+            return
+        for rule in self.scenario.rules:
+            for act in rule.do:
+                params = act.params
+                here = params.get("conn") is None and params.get("end") == "both"
+                if act.name == "close" and here and rule.armed and not rule.optional:
+                    message = "the connection that is to survive (`aftermath`) is closed here"
+                    yield _finding("aftermath", act.position, message, "`aftermath: recovers`")
+
+    def _traffic(self) -> Iterator[Finding]:
+        """Find rules for SCSI where the initiator is to do discovery only."""
+        if self.scenario.traffic.get("io") != "discovery" or self.scenario.actor:
+            return
+        for rule in self.rules:
+            for pattern in patterns_of(rule.when):
+                if all(item.opcodes and item.opcodes <= _SCSI for item in pattern.items):
+                    message = "there are no SCSI commands in `traffic: {io: discovery}`"
+                    yield _finding("traffic", pattern.position, message, warn=True)
 
     # --- names that nobody uses ---
 

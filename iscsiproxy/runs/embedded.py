@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -11,6 +12,7 @@ import trio
 
 from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.language.spec import Scenario
+from iscsiproxy.peers.initiator import commands
 from iscsiproxy.peers.initiator.errors import CommandFailed, ConnectionLost
 from iscsiproxy.peers.initiator.recovery import RecoveringSession
 from iscsiproxy.peers.initiator.session import Session, log_in, open_session
@@ -198,20 +200,20 @@ class EmbeddedDriver:
             self._ending = True
             for workload in self._workloads:
                 workload.stop()
-            with trio.move_on_after(_GRACE):
+            with trio.move_on_after(_GRACE if self.io != "none" else 0):
                 await done.wait()
             nursery.cancel_scope.cancel()
 
     async def _traffic(self, over: trio.Event) -> None:
         """Go on until the end comes, or the session is given up. Raises PeerError."""
         keeper = await self._session()
-        if self.io == "none":
-            await over.wait()
         while not self._ending:
             if self.io == "discovery":
                 await self._ask_targets(keeper)
             else:
-                await self._one_round(keeper)
+                if self.io != "none":
+                    await self._one_round(keeper)
+                await self._ping(keeper)
             await trio.sleep(0 if self._busy() else _DISCOVERED if self.io == "discovery" else _PAUSE)
 
     async def _one_round(self, keeper: RecoveringSession) -> None:
@@ -236,6 +238,12 @@ class EmbeddedDriver:
             raise
         self._context.tell("good", f"SendTargets named {len(records)} targets")
 
+    async def _ping(self, keeper: RecoveringSession) -> None:
+        """Send a NOP-Out, as initiators do now and then; an answer that does not come is the judge's business."""
+        session = await keeper.session()
+        with trio.move_on_after(self._settings.command_timeout), suppress(CommandFailed, ConnectionLost):
+            await session.nop(b"are you there?")
+
     async def _session(self) -> RecoveringSession:
         """Give the session, a new one if there is none or it was given up. Raises as `log_in` does."""
         if self._keeper is not None and self._keeper.failure is None:
@@ -246,6 +254,10 @@ class EmbeddedDriver:
         self._scope = trio.CancelScope()
         self._keeper = RecoveringSession(portal, settings, conduct=self._conduct)
         self._home.start_soon(self._keep, self._keeper, session, self._scope)
+        if self.io not in ("discovery", "none"):
+            # What every initiator begins with, and the one command that no unit attention is the answer to.
+            with suppress(CommandFailed):
+                await self._keeper.command(self._context.target.lun or 0, commands.inquiry(), read_length=255)
         return self._keeper
 
     async def _keep(self, keeper: RecoveringSession, session: Session, scope: trio.CancelScope) -> None:

@@ -22,6 +22,8 @@ assert set(VERDICTS) == set(get_args(Verdict))
 #: What a result is about: an expectation of the scenario; a barrier that was not answered; the good I/O behind it all;
 #: an act that could not be done; a rule that never fired; `negotiate`; `needs`; the journal; an invariant.
 Kind = Literal["expectation", "hang", "aftermath", "act", "rule", "negotiate", "need", "journal", "check"]
+#: What has to be so before anything can be judged.
+_PREMISES: Final[frozenset[Kind]] = frozenset({"need", "negotiate"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,11 @@ class Result:
 def verdict_of(results: Iterable[Result]) -> Verdict:
     """Give the verdict of a run: that of its worst result.
 
-    A fail decides over everything, for what was seen was seen. A run that was skipped has nothing else to say. With no
-    result at all nothing was found wrong.
+    Where a need was not met, or an end did not agree to what it was told, nothing that came of it counts: the run was
+    skipped. With no result at all nothing was found wrong.
     """
+    results = tuple(results)
+    if any(result.verdict == "skipped" and result.kind in _PREMISES for result in results):
+        return "skipped"
     found = {result.verdict for result in results}
     return next((verdict for verdict in VERDICTS if verdict in found), "pass")

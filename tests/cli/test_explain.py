@@ -58,6 +58,7 @@ def test_why_is_said_with_the_place_in_the_journal_and_the_values(folder: Path) 
     assert (record["e"], record["pdu"]) == ("received", "Data-Out")
     assert "    step 1 of 2, `SCSI-Response of lost`: 3 seen, none matched; the nearest:" in lines
     assert "        not `of lost`: `lost` is not bound" in lines
+    assert "  `lost` is bound by rule mine/hole" in lines
     assert "        not `nth 4`: this is match number 3" in lines
     assert "rule mine/any (mine.yaml:13): fired once" in lines
     assert lines[-1].startswith("in this run there were: ")

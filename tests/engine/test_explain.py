@@ -3,7 +3,8 @@ from __future__ import annotations
 import random
 
 from iscsiproxy.engine import SPECS
-from iscsiproxy.engine.explain import Explainer, Explanation
+from iscsiproxy.engine.explain import Explainer
+from iscsiproxy.engine.explanations import Explanation
 from iscsiproxy.journal import record_of
 from iscsiproxy.language import load
 from iscsiproxy.runs.replaying import Replay

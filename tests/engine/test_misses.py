@@ -66,7 +66,7 @@ MISSES = [
         'CDB.name is "READ(10)"',
     ),
     ("SCSI-Response where sense == B/0C/0D", look_at(response()), "where", "sense == B/0C/0D", "sense is absent"),
-    ("SCSI-Command where CmdSN > n.CmdSN", look_at(command()), "names", "`n`", "it is not bound"),
+    ("SCSI-Command where CmdSN > n.CmdSN", look_at(command()), "names", "n", "it is not bound"),
     ("SCSI-Response of n", look_at(response()), "of", "of n", "`n` is not bound"),
     ("SCSI-Response of n", look_at(response(2), bound=command(1)), "of", "of n", "its ITT is 0x2, that of `n` 0x1"),
     (

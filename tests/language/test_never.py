@@ -223,6 +223,21 @@ FILES_OF = [
             )
         ),
     ),
+    (
+        "aftermath",
+        rules("{when: R2T nth 1, do: close}") + "aftermath: survives\n",
+        rules("{when: R2T nth 1, do: {close: {end: initiator}}}") + "aftermath: survives\n",
+    ),
+    (
+        "aftermath",
+        rules("{when: R2T nth 1, do: close}") + "aftermath: survives\n",
+        rules("{when: R2T nth 1, do: close}") + "aftermath: recovers\n",
+    ),
+    (
+        "traffic",
+        "traffic: {io: discovery}\n" + rules("{when: SCSI-Command nth 1, do: drop}"),
+        "traffic: {io: discovery}\n" + rules("{when: SCSI-Command or Text-Request nth 1, do: drop}"),
+    ),
     # what nobody uses, and codes that nobody knows
     (
         "unused",
