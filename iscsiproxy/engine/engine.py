@@ -25,6 +25,7 @@ from iscsiproxy.engine.sieve import Sieve
 from iscsiproxy.engine.standing import Standing
 from iscsiproxy.language.spec import Expr, Scenario
 from iscsiproxy.session.events import Closed, Connected, Delivered, FullFeature, IoDone, Received
+from iscsiproxy.session.snapshot import Snapshot
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.framing import EVERYTHING, Interest
 from iscsiproxy.wire.opcodes import End, Opcode, sender_of
@@ -152,8 +153,12 @@ class Engine(Hosting):
             self._escalate(look)
         return self._done()
 
-    def delivered(self, event: Delivered) -> list[Command]:
-        """Take note of a PDU that went out."""
+    def sees_delivered(self, opcode: int) -> bool:
+        """Tell whether a rule looks at what goes out to a leg, and so at the state before it."""
+        return self._armed and opcode in self._delivered_opcodes
+
+    def delivered(self, event: Delivered, before: Snapshot | None = None) -> list[Command]:
+        """Take note of a PDU that went out; `before` is the state on its leg before it."""
         self._now = event.at
         for rule in event.rules:
             if all(rule != one.rule for one in self.negotiations):  # that is no act
@@ -170,6 +175,7 @@ class Engine(Hosting):
         # What was cut has not come whole; what went in two parts is seen with the last.
         if self._armed and event.pdu.opcode in self._delivered_opcodes and event.sent == -1:
             look = self._look(event.conn, event.leg, pdu=event.pdu, n=event.n, arrival=False)
+            look.see(before)
             sieve = self._by_opcode[event.pdu.opcode]
             self._see(sieve(event.pdu.bhs) if sieve is not None else (), look)
         return self._done()

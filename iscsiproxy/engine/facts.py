@@ -12,10 +12,12 @@ from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["Captured", "Change", "Look", "Reader", "Rng", "fresh_tag"]
+__all__ = ["Captured", "Change", "Look", "Reader", "Rng", "fresh_name", "fresh_tag"]
 
 #: Draws before a tag is taken although some task has it.
 _FRESH_TRIES = 64
+#: The first byte of an ISID whose next three are random (RFC 7143 11.12.5)
+_RANDOM_ISID = 0x80 << 40
 
 #: `state(conn, leg, pdu)`: what has been said on that leg before `pdu` (None: up to now).
 Reader = Callable[[int, End, "Pdu | None"], Snapshot]
@@ -85,6 +87,10 @@ class Look:
         look.offer, look.answer = offer, answer
         return look
 
+    def see(self, view: Snapshot | None) -> None:
+        """Take the state as it was read before, if it was."""
+        self._view = view
+
     def within(self, captures: Mapping[str, Captured]) -> Look:
         """Give the same look among the captures of one scenario."""
         return self if captures is self.captures else self._like(self.pdu, captures)
@@ -130,7 +136,26 @@ def fresh_tag(look: Look) -> int:
     tag = NO_TAG
     for _ in range(_FRESH_TRIES):
         tag = look.rng.randint(0, NO_TAG - 1)
+        if look.pdu is not None and tag in (look.pdu.get("ITT"), look.pdu.get("TTT")):
+            continue
         probe = Pdu.build(Opcode.NOP_IN).with_fields({"ITT": tag, "TTT": NO_TAG})
         if all(look.state(look.conn, leg, probe).task is None for leg in End):
             break
     return tag
+
+
+def fresh_name(look: Look, field: str) -> int:
+    """Draw a CID, a TSIH or an ISID that is neither that of the PDU in hand nor that of its connection or session.
+
+    A TSIH is never 0, which asks for a new session; an ISID is of the random kind (RFC 7143 11.12.5, 11.12.6).
+    """
+    taken = {None if look.pdu is None else look.pdu.get(field)}
+    for leg in End:
+        view = look.state(look.conn, leg, None)
+        taken.add(view.conn.CID if field == "CID" else getattr(view.session, field, None))
+    while True:
+        value = look.rng.randint(1, 0xFFFF)
+        if field == "ISID":
+            value |= _RANDOM_ISID | look.rng.randint(0, 0xFFFFFF) << 16
+        if value not in taken:
+            return value

@@ -44,6 +44,8 @@ _NO_TAGS = ("TTT", "RefTaskTag")
 _WITHOUT_ITT = frozenset({Opcode.ASYNC, Opcode.REJECT, Opcode.NOP_IN})
 #: PDUs from the target whose tag names a task, and data that belongs to one: without a tag given, that in hand.
 _OF_A_TASK = frozenset({Opcode.DATA_OUT, Opcode.SNACK})
+#: SNACKs that name none: Status and DataACK (RFC 7143 11.16)
+_SNACKS_OF_NO_TASK = (1, 2)
 #: Bytes in a block, where only a CDB tells how much is to be moved.
 _BLOCK = 512
 
@@ -88,7 +90,8 @@ def _defaults(pdu: Pdu, values: Mapping[str, Any], look: Look | None) -> dict[st
     if opcode in _IMMEDIATE or opcode == Opcode.LOGIN_REQUEST:
         found["I"] = 1
     if "ITT" not in values:
-        found["ITT"] = _tag(opcode, look)
+        of_none = opcode == Opcode.SNACK and values.get("Type") in _SNACKS_OF_NO_TASK
+        found["ITT"] = NO_TAG if of_none else _tag(opcode, look)
     if opcode == Opcode.R2T and "TTT" not in values:
         found["TTT"] = _fresh(look)
     if "LUN" not in values and look is not None and opcode not in (Opcode.NOP_IN, Opcode.NOP_OUT, Opcode.ASYNC):

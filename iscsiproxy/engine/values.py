@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any, assert_never
 
-from iscsiproxy.engine.facts import Captured, Look, fresh_tag
+from iscsiproxy.engine.facts import Captured, Look, fresh_name, fresh_tag
 from iscsiproxy.errors import PeerError
 from iscsiproxy.language.spec import (
     Absent,
@@ -59,6 +59,8 @@ _SUM: dict[str, Callable[[int, int], int]] = {
     "*": operator.mul,
     "&": operator.and_,
 }
+#: What has no value when the right side is 0; a quotient is rounded down.
+_QUOTIENT: dict[str, Callable[[int, int], int]] = {"/": operator.floordiv, "%": operator.mod}
 _U32 = 0xFFFFFFFF
 #: What may differ between a status PDU and its repetition (RFC 7143 11.16).
 _REPLICA_FREE = ("ExpCmdSN", "MaxCmdSN", "ExpDataSN")
@@ -114,8 +116,9 @@ def _binary(expr: Binary) -> Fn:
         return lambda look: _both(left(look), right(look), lambda a, b: (a + sign * b) & _U32, None)
     if op in _SUM:
         return lambda look: _both(left(look), right(look), _SUM[op], None)
-    if op == "%":
-        return lambda look: _both(left(look), right(look), lambda a, b: a % b if b else None, None)
+    if op in _QUOTIENT:
+        divide = _QUOTIENT[op]
+        return lambda look: _both(left(look), right(look), lambda a, b: divide(a, b) if b else None, None)
     test: Callable[[Any, Any], bool] = {
         "contains": lambda a, b: b in a,
         "startswith": lambda a, b: a.startswith(b),
@@ -170,7 +173,7 @@ def _call(expr: Call) -> Fn:
                 inside = at >= 0 and size > 0 and at + size <= len(data)
                 return int.from_bytes(data[at : at + size], "big") if inside else None
             case "fresh":
-                return fresh_tag(look)
+                return fresh_name(look, values[0]) if values else fresh_tag(look)
             case "pair":
                 return "=".join(map(str, values))
         return None

@@ -18,8 +18,9 @@ from iscsiproxy.language.names import Hand, path_type
 from iscsiproxy.language.parameters import Parameters
 from iscsiproxy.language.patterns import Patterns
 from iscsiproxy.language.problems import Problems, nearest, problem, quoted
-from iscsiproxy.language.spec import Act, ActSpec, Expr, Param, ParamKind, Position, Value
+from iscsiproxy.language.spec import Act, ActSpec, Expr, Param, ParamKind, Position, Value, ValueKind
 from iscsiproxy.language.syntax import MomentNode
+from iscsiproxy.language.tokens import number_value
 from iscsiproxy.language.values import Values, pdu_opcode
 from iscsiproxy.language.vocabulary import ANSWERS, Type, describe, field_names, having_field, owners, shared_field
 from iscsiproxy.wire.opcodes import Opcode
@@ -30,6 +31,8 @@ __all__ = ["ActNode", "ActReader", "check_acts", "collect"]
 _ONLY_ON: Final = {"refuse": frozenset({"connect"})}
 #: What may be done before a connection is refused: whatever takes time, or touches it, comes too late or too early.
 _BEFORE_REFUSE: Final = frozenset({"note", "arm", "disarm"})
+#: A data segment is shorter than this (RFC 7143 11.2.1.6)
+_LONGEST: Final = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +224,10 @@ def check_act(act: ActNode, values: Values, patterns: Patterns, problems: Proble
     fields: dict[str, Expr] = {}
     for entry in act.fields:
         with problems.part():
-            kind = _field_type(act.spec, opcodes, entry.key)
-            fields[entry.key.text] = values.assigned(entry.value, kind)
+            name, kind = _field_type(act.spec, opcodes, entry.key)
+            if name in fields:
+                raise problem(f"`{name}` is given twice", entry.key.position)
+            fields[name] = values.assigned(entry.value, kind)
     return Act(name=act.spec.name, params=params, fields=fields, text=act.text, position=act.where)
 
 
@@ -240,16 +245,20 @@ def _check_place(spec: ActSpec, where: Position, hand: Hand) -> None:
         raise problem(f"`{spec.name}` acts on {describe(spec.on)}, and this is {hand}", where)
 
 
-def _field_type(spec: ActSpec, opcodes: frozenset[int], key: Scalar) -> Type:
-    """Give the type of what an act sets; raises FileError with the nearest parameter or field."""
+def _field_type(spec: ActSpec, opcodes: frozenset[int], key: Scalar) -> tuple[str, Type]:
+    """Give the name and the type of what an act sets; raises FileError with the nearest parameter or field."""
     name, where = key.text, key.position
     head, dot, rest = name.partition(".")
     if head in spec.extra and (bool(dot and rest) == (head in ("text", "BHS"))):
+        if head == "AHS":
+            return name, Type(ValueKind.BYTES, name)
         owner = describe(opcodes) if opcodes else "nothing"
-        return path_type(opcodes, name, where, owner)
+        return name, path_type(opcodes, name, where, owner)
+    if name.startswith("data+") and "data" in spec.extra:
+        return _inside_data(name, where)
     shared = shared_field(opcodes, name) if spec.fields else None
     if shared is not None:
-        return shared.type
+        return name, shared.type
     params = [param.name for param in spec.params]
     extra = [{"text": "text.KEY", "BHS": "BHS.n"}.get(word, word) for word in sorted(spec.extra)]
     fields = field_names(opcodes) if spec.fields else ()
@@ -262,6 +271,15 @@ def _field_type(spec: ActSpec, opcodes: frozenset[int], key: Scalar) -> Type:
     what = "parameter or field" if spec.fields else "parameter"
     known = f"it takes {quoted(params)}" if params and not spec.fields else None
     raise problem(f"`{spec.name}` has no {what} `{name}`", where, hint or known)
+
+
+def _inside_data(name: str, where: Position) -> tuple[str, Type]:
+    """Give the name and the type of bytes inside the data segment."""
+    offset = number_value(name.partition("+")[2])
+    if offset is None or offset >= _LONGEST:
+        hint = "the first byte is `data+0`"
+        raise problem(f"`{name}` is no place in a data segment", where, hint)
+    return f"data+{offset}", Type(ValueKind.BYTES, f"data+{offset}")
 
 
 def _shown(node: Node, parameters: Parameters, *, top: bool = False) -> str:

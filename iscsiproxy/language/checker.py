@@ -171,7 +171,7 @@ class Checker:
     # --- comparisons ---
 
     def _binary(self, node: BinaryNode) -> Typed:
-        if node.op in ("+", "-", "*", "%", "&"):
+        if node.op in ("+", "-", "*", "/", "%", "&"):
             return self._arithmetic(node)
         left, right = self._pair(node.left, node.right, inside=node.op in ("contains", "startswith", "like"))
         if isinstance(left.expr, Absent) or isinstance(right.expr, Absent):

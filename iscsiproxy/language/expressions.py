@@ -5,7 +5,7 @@ and     = not { "and" not }
 not     = "not" not | test
 test    = sum [ comparison sum ] | sum "in" "(" sum ( { "," sum } | ".." sum ) ")"
 sum     = product { ( "+" | "-" ) product }
-product = unary { ( "*" | "%" | "&" ) unary }
+product = unary { ( "*" | "/" | "%" | "&" ) unary }
 unary   = "-" unary | "(" expr ")" | FUNCTION "(" expr { "," expr } ")" | literal | NAME | $param | "absent"
 """
 
@@ -205,7 +205,7 @@ class Cursor:
     def _product(self) -> Node:
         where = self.token.where
         left = self._unary()
-        while self.sees("*", "%", "&"):
+        while self.sees("*", "/", "%", "&"):
             token = self.take()
             self._count()
             left = BinaryNode(token.text, left, self._unary(), where, token.where)

@@ -102,7 +102,7 @@ def _fields(spec: ActSpec) -> str:
     whose = {"pdu": "of the PDU that `pdu` names", "what": "of the capture"}.get(spec.of, "of the PDU in hand")
     if spec.name == "login":
         whose = "of a Login-Request"
-    shown = {"text": "`text.KEY`", "BHS": "`BHS.N`, `BHS.N.B`"}
+    shown = {"text": "`text.KEY`", "BHS": "`BHS.N`, `BHS.N.B`", "data": "`data`, `data+N`"}
     extra = [shown.get(word, f"`{word}`") for word in sorted(spec.extra)]
     besides = f", and {', '.join(extra)}" if extra else ""
     return f"Besides, any field {whose}{besides}."

@@ -33,6 +33,7 @@ _ANY: Final[Schema] = {"type": _SCALARS}
 _FILLED: Final[Schema] = {"type": "string", "pattern": r"\$[A-Za-z_]"}
 _DURATION: Final = r"^[0-9]+(\.[0-9]+)?(ms|s|min)$"
 _PLACE: Final = r"^(start|end|(header|ahs|header-digest|data|pad|data-digest)(\+[0-9A-Za-z]+)?)$"
+_OFFSET: Final = r"[0-9A-Za-z]+"
 _NAME: Final = r"^[A-Za-z_][A-Za-z0-9_#-]*$"
 _PDU: Final = rf"{'|'.join(map(re.escape, PDU_NAMES))}|Opcode-0x[0-9a-f]{{2}}"
 _ITEM: Final = rf"({_PDU}|{'|'.join(map(re.escape, EVENTS))})"
@@ -284,6 +285,8 @@ def _given(spec: ActSpec, more: tuple[Param, ...] = ()) -> Schema:
             patterns[rf"^{word}\."] = _ANY
         else:
             properties.setdefault(word, {**_ANY, "description": glossary.NAMES[word]})
+    if "data" in spec.extra:
+        patterns[rf"^data\+{_OFFSET}$"] = _ANY
     required = [param.name for param in spec.params if param.required]
     table = _table(properties, required=required, **({"patternProperties": patterns} if patterns else {}))
     table["description"] = spec.help

@@ -134,7 +134,7 @@ class Unary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binary:
-    """`+ - * % &`, or a comparison `== != < <= > >= contains startswith like` (kind TRUTH).
+    """`+ - * / % &`, or a comparison `== != < <= > >= contains startswith like` (kind TRUTH).
 
     For a comparison or sum of serial numbers `serial` is set: RFC 1982 arithmetic.
     """

@@ -1,7 +1,7 @@
 """Cut the text of one scalar into tokens, each with its place in the file.
 
 Words may hold `_ # -` and single dots, so `n.CmdSN`, `Data-Out` and `text.X-com.example.key` are one token each, and a
-minus sign that subtracts stands between blanks.
+minus sign that subtracts stands between blanks; so does a `/` that divides, for a sense code has two without.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TOKEN = re.compile(
   | (?P<sense>[0-9A-Fa-f]/[0-9A-Fa-f]{{2}}/[0-9A-Fa-f]{{2}}(?![\w/]))
   | (?P<parameter>\${NAME.pattern})
   | (?P<word>[A-Za-z0-9_\#][A-Za-z0-9_\#-]*(?:\.[A-Za-z0-9_\#][A-Za-z0-9_\#-]*)*)
-  | (?P<symbol>==|!=|<=|>=|\.\.|[<>(),+*%&-])
+  | (?P<symbol>==|!=|<=|>=|\.\.|(?<=\s)/(?=\s)|[<>(),+*%&-])
     """,
     re.VERBOSE | re.ASCII,
 )
@@ -45,7 +45,7 @@ _MISTAKES = {
     "'": 'text stands in double quotes, "…"',
     "“": 'text stands in double quotes, "…"',
     '"': "the quotation is not closed",
-    "/": "sense is written B/0C/0D",
+    "/": "sense is written B/0C/0D; `/` divides only with blanks around it",
     "~": "`like` compares with a glob",
     "$": "a parameter is `$` and its name",
     "[": "a list of values is `in (a, b)`",

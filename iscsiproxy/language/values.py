@@ -42,6 +42,10 @@ BYTES = Type(ValueKind.BYTES)
 _NUMBER = Type(ValueKind.NUMBER)
 _TEXT = Type(ValueKind.TEXT)
 _NO_TAG = 0xFFFFFFFF
+#: The tags that name a connection or a session; `fresh` draws them in their own form.
+_NAMING = ("CID", "TSIH", "ISID")
+#: TotalAHSLength counts words of four bytes, in one byte (RFC 7143 11.2.1.5).
+_MOST_AHS = 4 * 255
 
 _PLACE = re.compile(r"(start|end|header-digest|header|ahs|data-digest|data|pad)(?:\+([0-9A-Za-z]+))?")
 #: The last byte of the parts whose length never changes (RFC 7143 11.1)
@@ -97,10 +101,17 @@ class Values:
             return self._bytes_expr(scalar, kind)
         written = parse_expression(scalar, self.parameters)
         if _is_fresh(written):
-            if kind.kind is not ValueKind.TAG or kind.maximum != _NO_TAG:
+            if kind.kind is not ValueKind.TAG or (kind.maximum != _NO_TAG and kind.what not in _NAMING):
                 raise problem(f"`fresh` is an unused tag; `{kind.what}` is none", scalar.position)
-            return Call(function="fresh", arguments=(), kind=ValueKind.TAG, where=scalar.position)
+            name = Literal_(value=kind.what, kind=ValueKind.TEXT, where=scalar.position)
+            arguments = () if kind.maximum == _NO_TAG else (name,)
+            return Call(function="fresh", arguments=arguments, kind=ValueKind.TAG, where=scalar.position)
         typed = self.checker.infer(written, kind)
+        if kind.kind is ValueKind.SENSE:
+            if typed.kind is not ValueKind.SENSE or isinstance(typed.expr, Absent):
+                hint = "sense is key/ASC/ASCQ in hexadecimal: B/0C/0D"
+                raise problem(f"`{kind.what}` takes sense, not {typed}".rstrip(","), scalar.position, hint)
+            return typed.expr
         if typed.kind not in NUMERIC or isinstance(typed.expr, Absent):
             raise problem(f"`{kind.what}` takes {_article(kind.kind)}, not {typed}".rstrip(","), scalar.position)
         if isinstance(typed.expr, Unary) and isinstance(typed.expr.operand, Literal_):
@@ -139,6 +150,8 @@ class Values:
             raise problem(f"expected bytes, not {typed}".rstrip(","), scalar.position, hint)
         if kind.what == "CDB" and isinstance(typed.expr, Literal_) and len(cast(bytes, typed.expr.value)) > 16:
             raise problem("the CDB field has 16 bytes", scalar.position)
+        if kind.what == "AHS" and isinstance(typed.expr, Literal_) and len(cast(bytes, typed.expr.value)) > _MOST_AHS:
+            raise problem(f"a PDU has at most {_MOST_AHS} bytes of AHS", scalar.position)
         return typed.expr
 
     # --- parameters ---

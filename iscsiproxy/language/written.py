@@ -100,7 +100,7 @@ class _Writer:
                 return f"-{self.write(expr.operand, _UNARY)}", _UNARY
             case Binary(op=op) if op in ("+", "-"):
                 return f"{self.write(expr.left, _SUM)} {op} {self.write(expr.right, _PRODUCT)}", _SUM
-            case Binary(op=op) if op in ("*", "%", "&"):
+            case Binary(op=op) if op in ("*", "/", "%", "&"):
                 return f"{self.write(expr.left, _PRODUCT)} {op} {self.write(expr.right, _UNARY)}", _PRODUCT
             case Binary():
                 left = self.write(expr.left, _SUM, expr.right)

@@ -161,6 +161,15 @@ class Line:
             self._boundary = True
         self._detached.append(slot)
 
+    def behind_asides(self, act: Callable[[], None]) -> bool:
+        """Do something behind all that goes at the next boundary; False: nothing does. Call `drain` afterwards."""
+        if not any(slot.finished and slot.items for slot in self._detached):
+            return False
+        slot = Slot(0, 0, finished=True, detached=True)
+        slot.items.append(Step(act))
+        self._detached.append(slot)
+        return True
+
     def step(self, act: Callable[[], None]) -> None:
         """Add something to do at the end of the line; call `drain` afterwards."""
         self._queue.append(Step(act))

@@ -326,6 +326,7 @@ class Link:
         except NumbersError as error:
             relay.unnumbered(pair.conn, out.rules[-1] if out.rules else "", out.of, str(error))
             return
+        before = relay.before(pair.conn, leg.end, pdu)
         if not out.start:
             pair.observed(leg, pdu, out.of or 0)
         raw = pdu.raw
@@ -347,7 +348,7 @@ class Link:
         )
         relay.emit_pdu(event)
         if relay.engine is not None:
-            relay.carry_out(relay.engine.delivered(event))
+            relay.carry_out(relay.engine.delivered(event, before))
 
 
 def _goes_too(command: Command, to: End) -> bool:

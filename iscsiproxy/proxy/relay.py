@@ -271,15 +271,15 @@ class Relay:
                     held[1].detach(held[2])
             case Close():
                 if (pair := self.pairs.get(command.conn)) is not None:
-                    self._in_turn(held, partial(pair.fault_close, command.how, command.end))
+                    self._in_turn(held, pair, partial(pair.fault_close, command.how, command.end))
             case Stall():
                 if (pair := self.pairs.get(command.conn)) is not None:
                     self._stalls.add(command.token)
-                    self._in_turn(held, partial(self._stall, pair, command.end, command.token))
+                    self._in_turn(held, pair, partial(self._stall, pair, command.end, command.token))
             case Throttle():
                 if (pair := self.pairs.get(command.conn)) is not None:
                     self._stalls.add(command.token)
-                    self._in_turn(held, partial(self._throttle, pair, command))
+                    self._in_turn(held, pair, partial(self._throttle, pair, command))
             case Refuse():
                 pass  # `refuses` has asked for it
             case Resume():
@@ -336,12 +336,16 @@ class Relay:
             self._stalls.remove(command.token)
             pair.throttle(command.rate, command.slice, command.token)
 
-    @staticmethod
-    def _in_turn(held: tuple[Closable, Line, Slot] | None, act: Callable[[], None]) -> None:
-        if held is None:
-            act()
-        else:
+    def _in_turn(self, held: tuple[Closable, Line, Slot] | None, pair: Closable, act: Callable[[], None]) -> None:
+        if held is not None:
             held[2].items.append(Step(act))
+            return
+        for line in (pair.towards(end) for end in End):
+            # What a list has sent before it closes has to go before that.
+            if line.behind_asides(partial(self._in_turn, None, pair, act)):
+                pair.wake(line)
+                return
+        act()
 
     def _reported(self, report: Report) -> Event:
         n, at = self.next_n(), self.now
@@ -442,6 +446,12 @@ class Relay:
 
     def _state(self, conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
         return self.trackers[leg].snapshot(conn, pdu, at=self.now)
+
+    def before(self, conn: int, leg: End, pdu: Pdu) -> Snapshot | None:
+        """Give the state on a leg before a PDU is written to it, if a rule may ask for that."""
+        if self.engine is None or not self.engine.sees_delivered(pdu.opcode):
+            return None
+        return self._state(conn, leg, pdu)
 
     def _session_of(self, conn: int) -> int:
         return self.trackers[End.INITIATOR].session(conn)

@@ -356,7 +356,10 @@ def _burst(sent: _Sent, r2t: Pdu, segment: int) -> list[Pdu]:
 
 
 class ActorDriver(EmbeddedDriver):
-    """Our initiator, whose traffic while the fault lasts is what the scenario's actor does."""
+    """Our initiator, whose traffic while the fault lasts is what the scenario's actor does.
+
+    `done` is called when the last step is done, with what went wrong if a step could not be.
+    """
 
     def __init__(
         self,
@@ -365,9 +368,11 @@ class ActorDriver(EmbeddedDriver):
         home: trio.Nursery,
         *,
         relay: Callable[[], Relay | None],
+        done: Callable[[str], None],
         extent: Extent | None = None,
     ) -> None:
         super().__init__(context, scenario, home, extent=extent)
+        self._done = done
         self._scenario = scenario
         self._relay = relay
         self._actor: Actor | None = None
@@ -383,10 +388,12 @@ class ActorDriver(EmbeddedDriver):
         async with trio.open_nursery() as nursery:
 
             async def play(actor: Actor) -> None:
+                trouble = ""
                 try:
                     await actor.play()
-                except ActorError as error:
-                    self._context.say(f"the actor: {error}")
+                except (ActorError, ActError) as error:
+                    trouble = f"a step could not be done: {error}"
+                self._done(trouble)
 
             nursery.start_soon(play, self._actor)
             await over.wait()

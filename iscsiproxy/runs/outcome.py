@@ -51,10 +51,12 @@ def result_of(
     """
     scenario = plan.scenario
     found = {finding.verdict for finding in findings}
+    # What came of a session that was not what it had to be says nothing of anybody.
+    off = any(finding.about == "negotiate" and finding.verdict == "skipped" for finding in findings)
     return RunResult(
         name=plan.name,
         scenario=scenario.name,
-        verdict=next((verdict for verdict in VERDICTS if verdict in found), "inconclusive"),
+        verdict="skipped" if off else next((verdict for verdict in VERDICTS if verdict in found), "inconclusive"),
         findings=tuple(findings),
         title=scenario.title,
         victim=scenario.victim,

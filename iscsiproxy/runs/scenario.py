@@ -16,6 +16,7 @@ from typing import Final, Literal
 import trio
 
 from iscsiproxy.engine.facts import Look
+from iscsiproxy.engine.negotiation import NEGOTIATE
 from iscsiproxy.errors import InternalError, PeerError, UserError
 from iscsiproxy.journal import record_of
 from iscsiproxy.proxy import Address, Proxy, Route, Sink
@@ -30,7 +31,7 @@ from iscsiproxy.runs.needs import asks_login, unmet, with_facts
 from iscsiproxy.runs.outcome import finding_of, result_of
 from iscsiproxy.runs.plan import RunPlan, known_facts, own_waits
 from iscsiproxy.runs.recording import Recording
-from iscsiproxy.session.events import Event, FullFeature, IoDone, Staged
+from iscsiproxy.session.events import Decided, Event, FullFeature, IoDone, Staged
 from iscsiproxy.session.snapshot import Phase, Snapshot
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
@@ -75,6 +76,7 @@ class _Run:
         self._late: Finding | None = None  #: the time was up
         self._last: Finding | None = None  #: the aftermath's
         self._skipped = False
+        self._unsettled = False  #: a leg has not settled on what `negotiate` wants
         self._judged = False
         self._broken: list[Exception] = []
 
@@ -164,7 +166,15 @@ class _Run:
             case "external":
                 return ExternalDriver(context, lambda: self._good, self._hang_up)
             case _ if plan.scenario.actor:
-                return ActorDriver(context, plan.scenario, nursery, relay=lambda: self._relay, extent=plan.extent)
+                self._acting = True
+                return ActorDriver(
+                    context,
+                    plan.scenario,
+                    nursery,
+                    relay=lambda: self._relay,
+                    extent=plan.extent,
+                    done=self._acted,
+                )
             case _:
                 return EmbeddedDriver(
                     context, plan.scenario, nursery, extent=plan.extent, busy=lambda: bool(self._unfired())
@@ -186,7 +196,7 @@ class _Run:
             what = "before the fault" if self._stage == "steady" else "before all was decided"
             self._late = Finding(about="time", verdict="inconclusive", text=f"{plan.timeout:g} s were over {what}")
         self._end_fault()
-        if self._skipped or self._stage != "aftermath":
+        if self._skipped or self._unsettled or self._stage != "aftermath":
             return
         if not self._aftermath.fired and not plan.scenario.actor:
             if not self._unfired():  # else that is told
@@ -225,7 +235,7 @@ class _Run:
         begin = self._now
         fire_by = begin + timing.within + own_waits(self._scenario)
         settled: float | None = None
-        while not (self._skipped or self._broken or self._crashes()):
+        while not (self._skipped or self._unsettled or self._broken or self._crashes()):
             now = self._now
             try:
                 if (due := self._watch.due()) is not None and due <= now:
@@ -238,7 +248,9 @@ class _Run:
                 return
             self._ping()
             times = [] if due is None else [due]
-            if self._unfired():
+            if self._acting:
+                pass  # each of its steps has a time of its own
+            elif self._unfired():
                 if now >= fire_by:
                     return
                 times.append(fire_by)
@@ -249,6 +261,14 @@ class _Run:
                     return
                 times.append(settled)
             await self._newer(min(times, default=None))
+
+    def _acted(self, trouble: str) -> None:
+        """Take note that the actor has done its steps, or could not."""
+        self._acting = False
+        if trouble:
+            self._find("actor", "inconclusive", trouble)
+        self._news.set()
+        self._news = trio.Event()
 
     def _ping(self) -> None:
         """Send the barriers that are wanted, on any connection where it does not matter which."""
@@ -307,6 +327,8 @@ class _Run:
                 self._conn = event.conn
                 if self._needs_open:
                     self._needs_at_login(event)
+            if isinstance(event, Decided) and event.what == "skipped" and event.rule.endswith(f"/{NEGOTIATE}"):
+                self._unsettled = True
             if self._aftermath.take(event):
                 self._good.set()
                 self._good = trio.Event()

@@ -7,7 +7,7 @@ bytes; what cannot be read is said in place of what it would have meant. CHAP an
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
 from iscsiproxy.errors import ScsiError
 from iscsiproxy.wire.ahs import split_ahs
@@ -94,18 +94,18 @@ def field_text(field: Field, value: int) -> str:
     return f"0x{value:0{2 * field.size}x}"
 
 
-def summary(pdu: Pdu) -> str:
+def summary(pdu: Pdu, *, without: Collection[str] = ()) -> str:
     """Describe a PDU in one line, such as `SCSI-Command ITT=0x00000003 CmdSN=5 W F WRITE(10) LBA=0 blocks=1 data=512`.
 
     Flags stand as letters where they are set; those that always are, only as `F=0` where they are not. `AHS=`, `keys=`,
-    `sense=` and wrong digests or lengths come last.
+    `sense=` and wrong digests or lengths come last. Fields `without` a value yet are left out.
     """
     opcode = pdu.opcode
     parts = [pdu.label]
     for name in _SUMMARY.get(opcode, ("ITT", "LUN")):
         if (opcode, name) not in _NEEDS_FLAG or pdu[_NEEDS_FLAG[opcode, name]]:
             value = pdu[name]
-            if not _says_nothing(name, value, opcode):
+            if name not in without and not _says_nothing(name, value, opcode):
                 parts.append(f"{name}={field_text(pdu.fields[name], value)}")
     if opcode == Opcode.LOGIN_RESPONSE:
         parts.append(f"Status={LOGIN_STATUS.text(_login_status(pdu))}")

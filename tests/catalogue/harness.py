@@ -24,6 +24,7 @@ from iscsiproxy.runs.stage import IQN, stage
 from iscsiproxy.session.events import Closed, Delivered, Event, Fired, Received
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
+from iscsiproxy.wire.serial import add
 from tests.engine.dialogue import Dialogue
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "at_initiator",
     "at_target",
     "live",
+    "moved",
     "play",
     "row",
     "runs_of",
@@ -97,6 +99,11 @@ def altered(pdu: Pdu, changes: Fields, *, data_digest: bool = False) -> Pdu:
     result = result.with_fields(named)
     result = result.sealed(header=bool(pdu.header_digest), data=bool(pdu.data_digest) or data_digest)
     return result.with_parts(**{name: _bytes(value) for name, value in digests.items()})
+
+
+def moved(pdu: Pdu, **by: int) -> Pdu:
+    """Give a PDU with these sequence numbers moved on, or back: what comes behind something added, or hidden."""
+    return altered(pdu, {name: add(pdu[name], step) for name, step in by.items()})
 
 
 def _bytes(value: int | bytes) -> bytes:
@@ -163,8 +170,13 @@ class Played:
 
     # --- what has to be so ---
 
-    def assert_got(self, *expected: Pdu | bytes) -> None:
-        """Assert that the victim's whole stream is this, and not what was sent; a login before the script aside."""
+    def assert_got(self, *expected: Pdu | bytes, ended: Literal["fin", "rst"] | None = None) -> None:
+        """Assert that the victim's whole stream is this, and not what was sent; a login before the script aside.
+
+        `ended`: and that a fault ended it there.
+        """
+        if ended is not None:
+            self._assert_ended(ended)
         stream = [one.pdu.raw for one in self._before()]
         self._assert_stream(stream + [one if isinstance(one, bytes) else self._sealed(one) for one in expected])
 
@@ -236,13 +248,18 @@ class Played:
         said = next(one.pdu for one in self.came if one.n == n)
         stream = [one.pdu.raw for one in self.came if one.n < n] + [said.raw[:at]]
         assert at is None or at < len(said)
-        closed = [one for one in self.events if isinstance(one, Closed) and one.leg is self.leg]
-        assert [(one.how, one.by) for one in closed[:1]] == [(how, "fault")]
-        last = max((one.n for one in _delivered(self.events, self.leg)), default=0)
-        assert last < closed[0].n, "bytes behind the end"
+        self._assert_ended(how)
         whole = _stream(self.disarmed, self.leg)
         assert len(whole) > len(b"".join(stream)), "the end of the script: nothing was cut"
         self._assert_bytes(stream, closing=True)
+
+    def _assert_ended(self, how: Literal["fin", "rst"]) -> None:
+        """Assert that a fault has ended every connection of the victim so, and that nothing came behind that."""
+        closed = {one.conn: one for one in self.events if isinstance(one, Closed) and one.leg is self.leg}
+        last = {one.conn: one.n for one in _delivered(self.events, self.leg)}
+        assert {(one.how, one.by) for one in closed.values()} == {(how, "fault")}
+        assert last.keys() <= closed.keys(), "a connection goes on"
+        assert all(n < closed[conn].n for conn, n in last.items()), "bytes behind the end"
 
     def assert_late(self, pdu: Pdu, seconds: float, *, at: int = 0) -> None:
         """Assert that a PDU, behind its first `at` bytes, came so much later than it was said.

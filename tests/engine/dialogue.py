@@ -445,10 +445,10 @@ class Dialogue:
                     lines.append(line)
                 case Close():
                     act = partial(self._close, command.conn, command.how, command.end)
-                    lines += self._in_turn(command.slot, act)
+                    lines += self._in_turn(command.slot, command.conn, act)
                 case Stall():
                     act = partial(self._stall, command.conn, command.end, command.token)
-                    lines += self._in_turn(command.slot, act)
+                    lines += self._in_turn(command.slot, command.conn, act)
                 case Throttle():
                     self._carry_throttle(command)
                 case Refuse():
@@ -488,8 +488,14 @@ class Dialogue:
             line.detached.append(slot)
         return line
 
-    def _in_turn(self, slot: int | None, act: Callable[[], None]) -> list[_Line]:
+    def _in_turn(self, slot: int | None, conn: int, act: Callable[[], None]) -> list[_Line]:
         if slot is None:
+            for line in (self._lines[conn, end] for end in End):
+                if any(aside.finished and aside.items for aside in line.detached):
+                    last = _Slot(0, finished=True, detached=True)
+                    last.items.append(act)
+                    line.detached.append(last)
+                    return [line]
             act()
             return []
         line, held = self._slots[slot]
@@ -506,7 +512,7 @@ class Dialogue:
         def act() -> None:
             self.throttles[command.token] = (command.conn, command.rate, command.slice)
 
-        self._in_turn(command.slot, act)
+        self._in_turn(command.slot, command.conn, act)
 
     def _stall(self, conn: int, end: str, token: int) -> None:
         for leg in End:
@@ -541,6 +547,7 @@ class Dialogue:
         out = one.out if one.out is not None else Out(pdu, one.of)
         pdu = line.numbering.written(replace(out, pdu=pdu), line.leg)
         one = Sent(one.conn, one.leg, pdu, one.of, one.changes, one.rules, one.start, one.stop, out)
+        before = self.state(line.conn, line.leg, pdu) if self.engine.sees_delivered(pdu.opcode) else None
         if not one.start:
             self._observed(line.conn, line.leg, pdu)
         self.wire.append(one)
@@ -559,4 +566,4 @@ class Dialogue:
             author=out.author,
         )
         self.events.append(event)
-        self._carry_out(self.engine.delivered(event))
+        self._carry_out(self.engine.delivered(event, before))

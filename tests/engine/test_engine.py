@@ -385,3 +385,12 @@ def test_whatever_passes_keeps_its_order_and_every_slot_is_finished(name: str, s
             assert [one.pdu for one in whole] == said[leg]
         if name == "overtake":
             assert sorted(one.pdu.raw for one in whole) == sorted(one.raw for one in said[leg])
+
+
+def test_at_a_leg_a_rule_sees_the_state_before_the_pdu() -> None:
+    text = "rules:\n  - when: SCSI-Response at initiator where conn.outstanding == 1\n    do: {note: the last}\n"
+    talk = Dialogue(text)
+    talk.say(read(1, 10), read(2, 11), scsi_response(1, 101))
+    assert talk.told("noted") == []
+    talk.say(scsi_response(2, 102))
+    assert talk.told("noted") == ["#1: the last"]

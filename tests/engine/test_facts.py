@@ -27,6 +27,35 @@ def test_the_state_is_read_once_and_only_when_asked() -> None:
     assert look.within({"n": Captured(look, 1, [])}).view is look.view
 
 
+@pytest.mark.parametrize(("field", "bits"), [("CID", 16), ("TSIH", 16), ("ISID", 48)])
+def test_a_fresh_name_is_none_that_is_in_hand(field: str, bits: int) -> None:
+    text = f"rules:\n  - when: Login-Request\n    do: {{set: {{{field}: fresh}}}}\n"
+    drawn = set()
+    for seed in range(40):
+        talk = Dialogue(text, seed=seed, connect=False)
+        talk.connect(login=False)
+        (out,) = talk.say(login_request(NAMES, CID=1, TSIH=1, ISID=0x800000000001))
+        drawn.add(out[field])
+        assert 0 < out[field] < 1 << bits
+        assert out[field] not in (1, 0x800000000001)
+    assert len(drawn) == 40
+    assert field != "ISID" or {value >> 40 for value in drawn} == {0x80}
+
+
+def test_a_fresh_name_in_a_template_is_not_that_of_the_connection() -> None:
+    class Stubborn(Random):
+        """Draws what is taken first."""
+
+        def randint(self, a: int, b: int) -> int:
+            return next(draws, super().randint(a, b))
+
+    talk = Dialogue("rules:\n  - when: SCSI-Command\n    do: {inject: {pdu: Logout-Request, CID: fresh}}\n")
+    draws = iter([1, 0x1234, 77])
+    talk.engine.rng = Stubborn(1)
+    logout, _ = talk.say(read(1, 10))
+    assert (logout["CID"], logout["ITT"]) == (0x1234, 77)
+
+
 def test_a_capture_has_a_face_for_each_leg() -> None:
     talk = Dialogue("rules:\n  - when: R2T as r")
     pdu, changed = write(2, 10), write(2, 11)

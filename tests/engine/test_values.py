@@ -60,6 +60,7 @@ W = write(2, 10, b"abcdef", LUN=3 << 48)
         "declared.target.MaxRecvDataSegmentLength == absent or declared.target.MaxRecvDataSegmentLength > 0",
         "not (EDTL < 4096 or EDTL > 4096)",
         "-1 + length == 5",
+        "EDTL / 2 == 2048 and EDTL / 3 == 1365 and length / 4 * 4 == 4 and length / 7 == 0",
     ],
 )
 def test_holds_of_a_write(test: str) -> None:
@@ -71,6 +72,8 @@ def test_holds_of_a_write(test: str) -> None:
     [
         "uint(data, 5, 2) == 0",
         "length % 0 == 0",
+        "length / 0 == 0",
+        "length / (length - 6) >= 0",
         "n.CmdSN != 5",
         "not n.CmdSN == 5",
         "CmdSN == 10 or n.CmdSN == 5",

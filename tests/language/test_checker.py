@@ -183,6 +183,7 @@ def test_functions() -> None:
         "-EDTL < -(3 - 4)",
         "conn.age * 2 > n.at - 5s",
         "EDTL % 512 == 0 and EDTL & 0x1ff == 0",
+        "EDTL / 2 == length",
     ):
         assert isinstance(check(text), Binary | Logic)
     expr = check("replica(n)")

@@ -39,6 +39,7 @@ def kinds(text: str) -> list[tuple[str, str]]:
         ("a<=b", [("WORD", "a"), ("SYMBOL", "<="), ("WORD", "b")]),
         ("a - b", [("WORD", "a"), ("SYMBOL", "-"), ("WORD", "b")]),
         ("a-b", [("WORD", "a-b")]),
+        ("a / 2", [("WORD", "a"), ("SYMBOL", "/"), ("NUMBER", "2")]),
         ("1%", [("NUMBER", "1"), ("SYMBOL", "%")]),
     ],
 )
@@ -69,6 +70,8 @@ def test_a_parameter_has_its_value() -> None:
         ('a "x', 3, "not closed"),
         ("5/3", 2, "B/0C/0D"),
         ("B/0C/0D0", 2, "B/0C/0D"),
+        ("8 /2", 3, "`/` divides only with blanks around it"),
+        ("8/ 2", 2, "`/` divides only with blanks around it"),
         ("a ~ b", 3, "glob"),
         ("$ n", 1, "`$` and its name"),
         ("[1]", 1, "in (a, b)"),

@@ -237,6 +237,15 @@ def test_a_fresh_tag() -> None:
     assert parameters.assigned(node("$tag"), field("TTT")).kind is ValueKind.TAG
 
 
+@pytest.mark.parametrize("name", ["CID", "TSIH", "ISID"])
+def test_a_fresh_name_of_a_connection_or_a_session_says_of_which_kind(name: str) -> None:
+    found = assign(name, "fresh")
+    assert isinstance(found, Call)
+    (kind,) = found.arguments
+    assert isinstance(kind, Literal_)
+    assert (found.function, kind.value, found.kind) == ("fresh", name, ValueKind.TAG)
+
+
 #: field, YAML, column, part of the message
 BAD_FIELDS = [
     ("F", "2", 1, "2 does not fit `F`"),

@@ -33,6 +33,7 @@ def checked(text: str, opcodes: frozenset[int]) -> Expr:
         ("(W or R) and (I or F) or CmdSN == n.CmdSN + 1", COMMAND),
         ("EDTL - (length + 1) == 2 * (3 + 4)", COMMAND),
         ("EDTL - 1 - 2 == 3 and -EDTL < 0", COMMAND),
+        ("EDTL / 2 * 3 == 8 / (EDTL / 2)", COMMAND),
         ("ITT != none and ITT == 0x12 and LUN == 0x1", COMMAND),
         ("ATTR in (SIMPLE, ORDERED) and EDTL in (1 .. 512)", COMMAND),
         ('CDB.name == "WRITE(10)"', COMMAND),

@@ -202,3 +202,16 @@ async def test_a_slot_that_was_cleared_can_still_be_detached() -> None:
     line.clear()
     line.detach(slot)
     assert line.idle
+
+
+async def test_a_step_behind_asides_is_done_when_they_have_gone() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=1000)
+    assert not line.behind_asides(lambda: wire.written.append("step"))  # nothing to wait for
+    line.open(1, 48)  # a rule has this one in hand: that is not waited for
+    line.aside(out(2))
+    line.aside(out(3))
+    assert line.behind_asides(lambda: wire.written.append("step"))
+    await line.drain()
+    assert wire.written == [(2, 0, None), (3, 0, None), "step"]
+    assert not line.behind_asides(lambda: wire.written.append("step"))

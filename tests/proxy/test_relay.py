@@ -9,7 +9,7 @@ import trio
 from iscsiproxy.engine import Engine
 from iscsiproxy.engine.commands import Command, Resume, Send, SetTimer, Stall
 from iscsiproxy.proxy import Sink
-from iscsiproxy.session.events import Closed, Decided, Event, Fired, Noted, Received
+from iscsiproxy.session.events import Closed, Decided, Delivered, Event, Fired, Noted, Received
 from iscsiproxy.wire.framing import Interest
 from iscsiproxy.wire.opcodes import End, Opcode
 from tests.proxy.fakes import Bench, bench, nop_in, nop_out, scenario
@@ -192,3 +192,20 @@ async def test_rules_that_come_into_force_later_open_the_eyes_of_every_pair() ->
         assert (await the.event(Noted)).text == "here"
         relay.end()
         assert link.framer.interest[Opcode.NOP_OUT] is Interest.NONE
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_what_a_list_sends_goes_before_it_closes(how: str) -> None:
+    rules = f"""
+  - when: NOP-Out then 1ms
+    do:
+      - inject: {{pdu: Async, AsyncEvent: 2}}
+      - close: {how}
+"""
+    async with bench(scenario(rules), pdus=True) as the:
+        initiator, _ = await the.login()
+        await initiator.send(nop_out(2))
+        await the.event(Closed)
+        came = [event for event in the.events if isinstance(event, Closed | Delivered)]
+        told = [isinstance(event, Delivered) and event.pdu.opcode == Opcode.ASYNC for event in came]
+        assert told.index(True) < next(at for at, event in enumerate(came) if isinstance(event, Closed))

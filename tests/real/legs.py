@@ -6,6 +6,7 @@ own, cut in the same places on both legs, so equal PDUs are equal payloads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -52,8 +53,15 @@ def _legs(path: Path) -> tuple[list[_Leg], list[_Leg]]:
     return found
 
 
-def differences(path: Path) -> list[Difference]:
-    """List all that differs between the two legs of each connection; whatever is not listed is equal."""
+def _itself(payload: bytes) -> bytes:
+    return payload
+
+
+def differences(path: Path, alike: Callable[[bytes], bytes] = _itself) -> list[Difference]:
+    """List all that differs between the two legs of each connection; whatever is not listed is equal.
+
+    Payloads are equal where `alike` makes the same of both.
+    """
     initiators, targets = _legs(path)
     assert len(initiators) == len(targets)
     found = []
@@ -62,7 +70,8 @@ def differences(path: Path) -> list[Difference]:
             received, delivered = initiator.sent[to_target], target.sent[to_target]
             if not to_target:
                 received, delivered = delivered, received
-            for kind, a, b, c, d in SequenceMatcher(None, received, delivered, autojunk=False).get_opcodes():
+            one, other = [alike(payload) for payload in received], [alike(payload) for payload in delivered]
+            for kind, a, b, c, d in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
                 if kind != "equal":
                     found.append(
                         Difference(

@@ -94,7 +94,8 @@ async def test_a_fault_that_the_command_does_not_meet_proves_nothing(tgtd: Tgtd,
 
 
 async def test_a_command_starts_the_target(tmp_path: Path) -> None:
-    target = f"{sys.executable} -m iscsiproxy target --listen {{portal}} --quirk tgt-holes -k MaxRecvDataSegmentLength=8192"
+    quirks = "--quirk tgt-holes -k MaxRecvDataSegmentLength=8192"
+    target = f"{sys.executable} -m iscsiproxy target --listen {{portal}} {quirks}"
     done = await _test(tmp_path, "data_out_lost", "--target", target, "--scratch")
     assert done.verdicts == {"data_out_lost": "fail"}, done.text
 

@@ -108,6 +108,16 @@ async def test_what_is_needed_and_not_there_is_skipped(tmp_path: Path) -> None:
     assert run.reasons[0].evidence[0].text == "full feature phase"
 
 
+async def test_a_leg_that_does_not_settle_on_what_is_wanted_is_skipped(tmp_path: Path) -> None:
+    text = (
+        "victim: target\nnegotiate: {target: {ErrorRecoveryLevel: 1}}\n"
+        "rules:\n  - {when: SCSI-Command nth 3, do: {note: here}}\nexpect:\n  - first: [{fail: Target-PDU}]\n"
+    )
+    run = await play(written(text, tmp_path))
+    assert run.verdict == "skipped", _told(run)
+    assert "did not settle on ErrorRecoveryLevel=1" in run.why
+
+
 async def test_an_actor_is_played_by_our_own_initiator_only(tmp_path: Path) -> None:
     text = "victim: target\nactor:\n  - login: {as: A}\naftermath: recovers\n"
     run = await play(written(text, tmp_path), initiator="x {url}")

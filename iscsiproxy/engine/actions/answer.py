@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.facts import Captured, Look
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import send
@@ -34,7 +35,7 @@ SPEC = ActSpec(
     ),
     fields=True,
     of="pdu",
-    extra=frozenset({"data", "pad", "text", "BHS"}),
+    extra=PARTS,
     on=frozenset({*ANSWERS, Opcode.SNACK}),
     fate=True,
 )
@@ -62,7 +63,7 @@ def run(act: Built, work: Work) -> Pause | None:
         host.standing.append(Unsolicited(host.standing, session, pdu["ITT"], request.conn, go))
     else:
         go()
-    work.fired(act.act, f"answered by {summary(answer)}")
+    work.fired(act.act, f"answered by {summary(answer, without=fill)}")
     host.reached(work.rule.name)
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.actions.drop import NUMBERS
-from iscsiproxy.engine.actions.set_ import assign
+from iscsiproxy.engine.actions.set_ import PARTS, assign
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.hand import Copy
 from iscsiproxy.engine.sending import begin_copy
@@ -28,7 +28,7 @@ SPEC = ActSpec(
         NUMBERS,
     ),
     fields=True,
-    extra=frozenset({"data", "pad", "text", "BHS"}),
+    extra=PARTS,
 )
 
 

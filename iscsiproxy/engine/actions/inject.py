@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import own_connection, send
@@ -21,7 +22,7 @@ SPEC = ActSpec(
     params=(PDU, *TEMPLATE, SPLIT),
     fields=True,
     of="pdu",
-    extra=frozenset({"data", "pad", "text", "BHS"}),
+    extra=PARTS,
     events=True,
 )
 
@@ -39,6 +40,7 @@ def run(act: Built, work: Work) -> Pause | None:
         values = given(act, here)
         pdu, _ = make(opcode, values, act, here)
         split = split_of(act, here, pdu)
-        send(work, pdu, conn=conn, fill=numbers_of(pdu, values), name=name, split=split)
-        work.fired(act.act, f"{summary(pdu)} was sent to the {pdu.sender.other}")
+        fill = numbers_of(pdu, values)
+        send(work, pdu, conn=conn, fill=fill, name=name, split=split)
+        work.fired(act.act, f"{summary(pdu, without=fill)} was sent to the {pdu.sender.other}")
     return None

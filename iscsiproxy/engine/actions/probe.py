@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.actions.inject import PDU
+from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.facts import Look, fresh_tag
 from iscsiproxy.engine.firing import Built, Outcome, Pause, Work
@@ -38,7 +39,7 @@ SPEC = ActSpec(
     ),
     fields=True,
     of="pdu",
-    extra=frozenset({"data", "pad", "text", "BHS"}),
+    extra=PARTS,
     events=True,
 )
 
@@ -53,7 +54,8 @@ def run(act: Built, work: Work) -> Pause | None:
     if opcode == Opcode.NOP_IN and "TTT" not in values and here.look is not None:
         values["TTT"] = fresh_tag(here.look)  # without one it asks for no answer (RFC 7143 11.19)
     pdu, _ = make(opcode, values, act, here)
-    chain, waiting = work.chain, False
+    chain, waiting, fill = work.chain, False, numbers_of(pdu, values)
+    shown = summary(pdu, without=fill)
 
     def answered(answer: Look | None) -> None:
         if answer is not None and opcode == Opcode.TMF_REQUEST and act.params["settle"] != "no":
@@ -65,23 +67,23 @@ def run(act: Built, work: Work) -> Pause | None:
         work,
         pdu,
         conn=conn,
-        fill=numbers_of(pdu, values),
+        fill=fill,
         name=act.params["as"],
         patient=True,
         answered=answered,
         split=split_of(act, here, pdu),
     )
     if not act.params["wait"]:
-        work.fired(act.act, f"{summary(pdu)} was sent to the {pdu.sender.other}")
+        work.fired(act.act, f"{shown} was sent to the {pdu.sender.other}")
         return None
     waiting = True
-    work.report("held", f"until {summary(pdu)} is answered")
+    work.report("held", f"until {shown} is answered")
 
     def resume(outcome: Outcome) -> bool:
         if outcome == "expired":
-            work.report("expired", f"no answer to {summary(pdu)} in {_AT_MOST:g} s")
+            work.report("expired", f"no answer to {shown} in {_AT_MOST:g} s")
         if outcome == "met":
-            work.fired(act.act, f"{summary(pdu)} was answered")
+            work.fired(act.act, f"{shown} was answered")
         return outcome == "met"
 
     return Pause((), _AT_MOST, resume)

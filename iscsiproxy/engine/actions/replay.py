@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iscsiproxy.engine.actions.set_ import assign
+from iscsiproxy.engine.actions.set_ import PARTS, assign
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import own_connection, send
 from iscsiproxy.engine.templates import given
@@ -22,7 +22,7 @@ SPEC = ActSpec(
     ),
     fields=True,
     of="what",
-    extra=frozenset({"data", "pad", "text", "BHS"}),
+    extra=PARTS,
     events=True,
 )
 

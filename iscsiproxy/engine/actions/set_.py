@@ -6,20 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.errors import PeerError
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.describe import field_text
 from iscsiproxy.wire.fields import lun_value
-from iscsiproxy.wire.pdu import Pdu
+from iscsiproxy.wire.pdu import Pdu, padding
+from iscsiproxy.wire.sense import SenseCode, encode_sense, sense_of_segment
 from iscsiproxy.wire.text import split_pairs
 
-__all__ = ["SPEC", "assign", "run"]
+__all__ = ["PARTS", "SPEC", "assign", "run"]
 
-#: What is set last: the opcode says which fields there are, and lengths are made right by what is set before them.
-_LATE = {"Opcode": 1, "DataSegmentLength": 2, "TotalAHSLength": 2}
+#: What may be given a value besides fields.
+PARTS = frozenset({"data", "pad", "text", "BHS", "sense", "AHS"})
+#: What is set last: bytes of the data, and its padding, when all of it is there; the opcode, which says what fields
+#: there are; lengths, which are made right by what is set before them.
+_INSIDE, _OPCODE, _LENGTH = 1, 2, 3
+_LATE = {"pad": _INSIDE, "Opcode": _OPCODE, "DataSegmentLength": _LENGTH, "TotalAHSLength": _LENGTH}
 
 #: The numbers that a PDU may use up (RFC 7143 4.2.2).
 _NUMBERS = frozenset({"CmdSN", "StatSN"})
+#: SenseLength, before sense data (RFC 7143 11.4.7)
+_SENSE_LENGTH = 2
 
 SPEC = ActSpec(
     name="set",
@@ -40,7 +48,7 @@ SPEC = ActSpec(
         ),
     ),
     fields=True,
-    extra=frozenset({"data", "pad", "text", "BHS"}),
+    extra=PARTS,
     changes=True,
 )
 
@@ -71,7 +79,7 @@ def assign(pdu: Pdu, values: Mapping[str, Any], *, fix: bool = True) -> tuple[Pd
     that does not fit.
     """
     changes: list[Change] = []
-    for name in sorted(values, key=lambda name: _LATE.get(name, 0)):
+    for name in sorted(values, key=_turn):
         value, before = values[name], pdu
         try:
             pdu, old, new = _assigned(pdu, name, value)
@@ -79,7 +87,7 @@ def assign(pdu: Pdu, values: Mapping[str, Any], *, fix: bool = True) -> tuple[Pd
             raise ActError(f"{pdu.label} has no {name}") from error
         except (ValueError, OverflowError) as error:
             raise ActError(f"{name}: {error}") from error
-        if not fix and _LATE.get(name) != 2:
+        if not fix and _turn(name) != _LENGTH:
             bhs = pdu.bhs[:4] + before.bhs[4:8] + pdu.bhs[8:]
             pad = pdu.pad if name == "pad" else before.pad
             pdu = pdu.with_bhs(bhs).with_parts(pad=pad)
@@ -88,8 +96,21 @@ def assign(pdu: Pdu, values: Mapping[str, Any], *, fix: bool = True) -> tuple[Pd
     return pdu, changes
 
 
+def _turn(name: str) -> int:
+    return _INSIDE if name.startswith("data+") else _LATE.get(name, 0)
+
+
 def _assigned(pdu: Pdu, name: str, value: Any) -> tuple[Pdu, str, str]:
     head, _, rest = name.partition(".")
+    if name.startswith("data+"):
+        return _with_bytes(pdu, int(name[5:]), value)
+    if name == "sense":
+        sense = encode_sense(SenseCode(*value))
+        changed = pdu.with_data(len(sense).to_bytes(_SENSE_LENGTH, "big") + sense)  # RFC 7143 11.4.7
+        return changed, _sense_text(pdu), _sense_text(changed)
+    if name == "AHS":
+        changed = pdu.with_ahs(value + bytes(padding(len(value))))
+        return changed, _bytes(pdu.ahs), _bytes(changed.ahs)
     if name == "data":
         data = value.encode() if isinstance(value, str) else value
         return pdu.with_data(data), _bytes(pdu.data), _bytes(data)
@@ -128,6 +149,22 @@ def _with_key(data: bytes, key: bytes, value: bytes) -> tuple[bytes, str]:
     if old == "absent":
         written.append(key + b"=" + value)
     return b"".join(pair + b"\0" for pair in written) + tail, old
+
+
+def _with_bytes(pdu: Pdu, at: int, new: bytes) -> tuple[Pdu, str, str]:
+    """Give a PDU with other bytes from offset `at` of its data on; nothing else changes."""
+    old = pdu.data[at : at + len(new)]
+    if len(old) < len(new):
+        raise ValueError(f"{len(new)} bytes from there are out of range: the data segment has {len(pdu.data)} bytes")
+    data = pdu.data[:at] + new + pdu.data[at + len(new) :]
+    return Pdu(pdu.bhs, pdu.ahs, pdu.header_digest, data, pdu.pad, pdu.data_digest), _bytes(old), _bytes(new)
+
+
+def _sense_text(pdu: Pdu) -> str:
+    try:
+        return str(sense_of_segment(pdu.data) or "absent")
+    except PeerError:
+        return _bytes(pdu.data)
 
 
 def _bytes(data: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from iscsiproxy.engine.actions.inject import PDU
+from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.splitting import Rounds
@@ -29,7 +30,7 @@ SPEC = ActSpec(
     params=(PDU, *TEMPLATE, SPLIT),
     fields=True,
     of="pdu",
-    extra=frozenset({"data", "pad", "text", "BHS"}),
+    extra=PARTS,
     on=frozenset({Opcode.NOP_OUT, Opcode.SCSI_COMMAND}),
     fate=True,
 )

@@ -4,6 +4,7 @@ import pytest
 
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
+from iscsiproxy.wire.sense import sense_of_segment
 from tests.engine.dialogue import NO_TAG, Dialogue, data_out, nop_out, read, scsi_response, tmf, write
 from tests.session.dialogue import NAMES, login_request
 
@@ -95,3 +96,18 @@ def test_a_later_fate_is_shadowed(act: str) -> None:
     )
     talk = Dialogue(text)
     assert [pdu.label for pdu in talk.say(read(1, 10))] == ["SCSI-Response"]
+
+
+def test_an_answer_may_have_sense() -> None:
+    (answer,) = talk_of("{Status: CHECK_CONDITION, sense: 6/29/00}", "SCSI-Command nth 1").say(read(1, 10))
+    sense = sense_of_segment(answer.data)
+    assert (answer["Status"], str(sense), answer["DataSegmentLength"]) == (2, "6/29/00", 20)
+
+
+def test_numbers_that_are_filled_in_later_are_not_told() -> None:
+    talk = talk_of("{Status: BUSY}", "SCSI-Command nth 1")
+    talk.say(read(1, 10))
+    assert talk.told("fired") == ["#1: answered by SCSI-Response ITT=0x00000001 Status=BUSY U"]
+    talk = talk_of("{Status: BUSY, StatSN: 900}", "SCSI-Command nth 1")
+    talk.say(read(1, 10))
+    assert talk.told("fired") == ["#1: answered by SCSI-Response ITT=0x00000001 StatSN=900 Status=BUSY U"]

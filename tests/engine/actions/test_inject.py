@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.sense import sense_of_segment
 from tests.engine.dialogue import (
     NO_TAG,
     Dialogue,
@@ -156,3 +157,25 @@ def test_data_in_without_status_keeps_its_bytes() -> None:
     (out,) = talk.say(data_in(1, 0, StatSN=0))
     assert out["StatSN"] == 0
     assert out.opcode == Opcode.DATA_IN
+
+
+def test_sense_an_AHS_and_bytes_inside_the_data_are_part_of_a_template() -> None:
+    talk = Dialogue("rules:\n  - when: SCSI-Response\n    do: {inject: {pdu: Async, AsyncEvent: 0, sense: 6/29/00}}\n")
+    event, _ = talk.say(scsi_response(1, 101))
+    assert (event.label, event["AsyncEvent"], event["DataSegmentLength"]) == ("Async", 0, 20)
+    assert str(sense_of_segment(event.data)) == "6/29/00"
+    made = "{pdu: SCSI-Command, CDB: TEST_UNIT_READY, AHS: 0x000102ff}"
+    mine, _ = Dialogue(f"rules:\n  - when: SCSI-Command\n    do: {{inject: {made}}}\n").say(read(1, 10))
+    assert (mine.ahs, mine["TotalAHSLength"]) == (bytes.fromhex("000102ff"), 1)
+    made = '{pdu: NOP-Out, data: "abcd", data+1: "XY"}'
+    mine, _ = Dialogue(f"rules:\n  - when: SCSI-Command\n    do: {{inject: {made}}}\n").say(read(1, 10))
+    assert mine.data == b"aXYd"
+
+
+def test_numbers_that_are_filled_in_later_are_not_told() -> None:
+    talk = Dialogue("rules:\n  - when: SCSI-Command\n    do: {inject: {pdu: NOP-Out, ITT: 7}}\n")
+    talk.say(read(1, 10))
+    assert talk.told("fired") == ["#1: NOP-Out ITT=0x00000007 I was sent to the target"]
+    talk = Dialogue("rules:\n  - when: SCSI-Command\n    do: {inject: {pdu: NOP-Out, ITT: 7, CmdSN: 3}}\n")
+    talk.say(read(1, 10))
+    assert talk.told("fired") == ["#1: NOP-Out ITT=0x00000007 CmdSN=3 I was sent to the target"]

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from iscsiproxy.wire.pdu import Pdu
+from iscsiproxy.wire.sense import SenseCode, encode_sense
 from tests.engine.dialogue import Dialogue, data_out, nop_out, read, scsi_response, text_request, tmf, write
+
+def encode_sense_segment(code: SenseCode) -> bytes:
+    sense = encode_sense(code)
+    return len(sense).to_bytes(2, "big") + sense
+
 
 DIGESTS = {"HeaderDigest": "CRC32C", "DataDigest": "CRC32C"}
 
@@ -47,6 +53,73 @@ def test_data_and_pad_and_lengths() -> None:
     assert [str(change) for change in talk.reports[-1].changes][-1] == "DataSegmentLength 3 -> 9"
 
 
+@pytest.mark.parametrize("keys", [{}, DIGESTS], ids=["plain", "digests"])
+def test_sense_takes_the_place_of_the_data(keys: dict[str, str]) -> None:
+    pdu = scsi_response(2, 101, b"abc", Status=2)
+    out, talk = through("{sense: 6/29/00}", pdu, keys=keys)
+    sense = bytes.fromhex("0012 700006000000000a0000000029000000 0000")
+    assert out == pdu.with_data(sense).sealed(header=bool(keys), data=bool(keys))
+    assert [str(change) for change in talk.reports[-1].changes] == ["sense 3 bytes 616263 -> 6/29/00"]
+    again, talk = through("{sense: B/47/05}", out.sealed(header=False, data=False))
+    assert [str(change) for change in talk.reports[-1].changes] == ["sense 6/29/00 -> B/47/05"]
+    assert again.data == encode_sense_segment(SenseCode(0xB, 0x47, 5))
+
+
+def test_sense_may_be_that_of_a_capture() -> None:
+    text = (
+        "rules:\n  - when: SCSI-Response where sense != absent nth 1 as n\n"
+        "  - when: SCSI-Response nth 2\n    do: {set: {Status: CHECK_CONDITION, sense: n.sense}}\n"
+    )
+    first = scsi_response(2, 101, encode_sense_segment(SenseCode(5, 0x24, 0)), Status=2)
+    _, second = Dialogue(text).say(first, scsi_response(3, 102))
+    assert second.data == first.data
+    assert Dialogue(text).say(scsi_response(2, 101), scsi_response(3, 102))[1] == scsi_response(3, 102)
+
+
+AHS = bytes.fromhex("0005 02 00 00000200")
+
+
+@pytest.mark.parametrize("keys", [{}, DIGESTS], ids=["plain", "digests"])
+def test_an_AHS_is_put_in_padded_and_the_digest_covers_it(keys: dict[str, str]) -> None:
+    pdu = write(2, 10, b"abcd")
+    out, talk = through(f"{{AHS: 0x{AHS.hex()}}}", pdu, keys=keys)
+    assert out == pdu.with_ahs(AHS).sealed(header=bool(keys), data=bool(keys))
+    assert [str(change) for change in talk.reports[-1].changes] == ["AHS 0 bytes  -> 8 bytes 0005020000000200"]
+    out, _ = through("{AHS: 0x000303aabbcc}", nop_out(2, 10), keys=keys)
+    assert (out.ahs, out["TotalAHSLength"]) == (bytes.fromhex("000303aabbcc0000"), 2)
+    out, _ = through('{AHS: ""}', pdu.with_ahs(AHS), keys=keys)
+    assert out == pdu.sealed(header=bool(keys), data=bool(keys))
+
+
+def test_the_length_of_an_AHS_may_be_wrong() -> None:
+    out, _ = through(f"{{TotalAHSLength: 7, AHS: 0x{AHS.hex()}}}", read(2, 10))
+    assert out == read(2, 10).with_ahs(AHS).with_fields({"TotalAHSLength": 7})
+    out, _ = through(f"{{AHS: 0x{AHS.hex()}, fix: none}}", read(2, 10))
+    assert (out.ahs, out["TotalAHSLength"]) == (AHS, 0)
+
+
+@pytest.mark.parametrize("keys", [{}, DIGESTS], ids=["plain", "digests"])
+def test_bytes_inside_the_data_are_written_over(keys: dict[str, str]) -> None:
+    pdu = data_out(2, 0, b"abcdef").with_parts(pad=b"\1\2")
+    out, talk = through('{data+2: 0x5859, data+0x5: "Z"}', pdu, keys=keys)
+    assert out == Pdu(pdu.bhs, data=b"abXYeZ", pad=b"\1\2").sealed(header=bool(keys), data=bool(keys))
+    shown = ["data+2 2 bytes 6364 -> 2 bytes 5859", "data+5 1 bytes 66 -> 1 bytes 5a"]
+    assert [str(change) for change in talk.reports[-1].changes] == shown
+
+
+def test_bytes_are_written_over_new_data_and_its_padding_set_behind_it() -> None:
+    out, _ = through('{data+1: "Y", pad: 0x0102, data: "ab"}', data_out(2, 0, b"abcdef"))
+    assert (out.data, out.pad, out["DataSegmentLength"]) == (b"aY", b"\1\2", 2)
+
+
+def test_a_place_inside_the_data_may_be_a_parameter() -> None:
+    text = 'params: {at: 3}\nrules:\n  - when: Data-Out\n    do: {set: {data+$at: "Z"}}\n'
+    (out,) = Dialogue(text).say(data_out(2, 0, b"abcd"))
+    assert out.data == b"abcZ"
+    (out,) = Dialogue(text, params={"at": "0"}).say(data_out(2, 0, b"abcd"))
+    assert out.data == b"Zbcd"
+
+
 def test_fix_none_leaves_lengths_padding_and_digests() -> None:
     pdu = data_out(2, 0, b"abcdef").sealed(header=True, data=True)
     out, _ = through('{data: "xyzw", DataSN: 7, fix: none}', pdu, keys=DIGESTS)
@@ -80,6 +153,9 @@ def test_an_opcode_is_set_last() -> None:
         (write(2, 10), "{EDTL: 4294967296 * 2}", "EDTL: EDTL takes 0..0xffffffff, not 0x200000000"),
         (write(2, 10), "{BHS.3: 300 + 1}", "BHS.3: takes 0 to 255, not 301"),
         (write(2, 10), "{EDTL: later.EDTL}", "EDTL is absent"),
+        (write(2, 10, b"ab"), "{data+1: 0x0102}", "data+1: 2 bytes from there are out of range: the data segment has 2 bytes"),
+        (write(2, 10), "{data+0: 0x01}", "data+0: 1 bytes from there are out of range: the data segment has 0 bytes"),
+        (write(2, 10, bytes(2000)), "{AHS: data}", "AHS: AHS bytes are a multiple of 4 up to 1020, not 2000"),
         (write(2, 10), "{EDTL: 0 - 1}", "EDTL: EDTL takes 0..0xffffffff, not -0x1"),
     ],
 )
