@@ -16,6 +16,7 @@ from iscsiproxy.cli.faults import command as faults
 from iscsiproxy.cli.initiator import command as initiator_command
 from iscsiproxy.cli.run import command as run_command
 from iscsiproxy.cli.target import command as target_command
+from iscsiproxy.cli.test import command as test_command
 from iscsiproxy.runs.library import check
 from tests.real.process import run
 
@@ -58,6 +59,20 @@ def test_the_scenario_table_is_the_library() -> None:
     assert [" ".join(row) for row in rows] == [" ".join(line.split()) for line in listed.splitlines()]
 
 
+async def test_a_verdict_looks_as_the_readme_shows(tmp_path: Path) -> None:
+    shown = block("console", "$ iscsiproxy test data_out_lost")
+    command, *lines = shown.splitlines()
+    finished = await run(sys.executable, "-m", *command.split()[1:], within=60.0, cwd=tmp_path)
+    assert finished.status == 1
+
+    def told(line: str) -> str:
+        return re.sub(r"[#0-9]+(\.[0-9]+)?s?", "N", " ".join(line.split()))
+
+    assert [told(line) for line in finished.stdout.splitlines()[: len(lines) - 1]] == [
+        told(line) for line in lines[:-1]
+    ]
+
+
 def test_the_example_file_has_no_errors(tmp_path: Path) -> None:
     path = tmp_path / "my-fault.yaml"
     path.write_text(block("yaml", "scenario: my-fault"), encoding="utf-8")
@@ -73,6 +88,9 @@ def test_commands_and_options_exist() -> None:
     (row,) = re.findall(r"^\| `iscsiproxy run` \| (.*) \|$", README, re.MULTILINE)
     options = _options(run_command)
     assert set(re.findall(r"`(--?[a-z]+)`", row)) <= options
+    (row,) = re.findall(r"^\| `iscsiproxy test` \| (.*) \|$", README, re.MULTILINE)
+    assert set(re.findall(r"`(--?[a-z-]+)`", row)) <= _options(test_command)
+    options |= _options(test_command)
     options |= _options(target_command) | _options(initiator_command.commands["io"])
     for _, text in BLOCKS:
         assert set(re.findall(r" (--[a-z]+)", text)) <= options | {"--quick"}

@@ -99,7 +99,7 @@ class ActorSteps:
 
     def _work(self, host: Host, index: int, look: Look) -> Work:
         chain = Chain(host, None, ())
-        return Work(host, chain, _Doing(self, index, lambda how: None), look.within(self.captures), None)
+        return Work(host, chain, _Doing(self, index, lambda _: None), look.within(self.captures), None)
 
     def meet(self, look: Look) -> str | None:
         """Give the name of what has arrived, if it was announced."""

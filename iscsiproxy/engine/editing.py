@@ -13,12 +13,20 @@ from iscsiproxy.session.events import Change
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["TEXT", "Editor", "Editors", "Strainer", "appended", "fitted", "limit_of", "shown"]
+__all__ = ["TEXT", "Editor", "Editors", "Strainer", "appended", "filling", "fitted", "limit_of", "shown"]
 
 #: The PDUs that carry text.
 TEXT = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
 #: During login the default MaxRecvDataSegmentLength holds (RFC 7143 6.3, 13.12).
 _LOGIN_LIMIT = 8192
+#: What a data segment holds (RFC 7143 11.2.1.6)
+_MOST = (1 << 24) - 1
+#: The longest value of a key for which the standard says nothing else (RFC 7143 6.1)
+_LONGEST_VALUE = 255
+#: What is left for the last key that fills a text: its name, and a little more
+_ROOM = 32
+#: How many bytes of those behind the keys are shown
+_SHOWN = 16
 
 
 @dataclass(slots=True)
@@ -99,13 +107,50 @@ def fitted(pdu: Pdu, data: bytes, limit: int) -> Pdu:
     return pdu if data == pdu.data else pdu.with_data(data)
 
 
-class Editor:
-    """The editing of one text, which may go on in further PDUs; a PDU never gets longer by more than a key's name."""
+def filling(length: int) -> list[str]:
+    """Make private keys that are so many bytes of text, each with its NUL (RFC 7143 6.1: no value is longer than 255).
 
-    def __init__(self, rule: str, add: tuple[str, ...], remove: tuple[str, ...], raw: bytes | None) -> None:
+    Raises ActError for a length that no key has.
+    """
+    pairs: list[str] = []
+    while length:
+        name = f"X-pad.example.{len(pairs) + 1}="
+        value = min(length - len(name) - 1, _LONGEST_VALUE)
+        left = length - len(name) - 1 - value
+        if 0 < left < _ROOM:
+            value -= _ROOM
+        if value < 1:
+            raise ActError(f"fill: {length} bytes are missing, and a key takes at least {len(name) + 2}")
+        pairs.append(name + "x" * value)
+        length -= len(name) + 1 + value
+    return pairs
+
+
+class Editor:
+    """The editing of one text, which may go on in further PDUs; a PDU never gets longer by more than a key's name.
+
+    At the end of the text come the pairs of `add`, keys that fill it up to `fill` bytes, and the bytes of `append`.
+    With `long` it may be longer than its receiver takes.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        add: tuple[str, ...],
+        remove: tuple[str, ...],
+        raw: bytes | None,
+        *,
+        append: bytes = b"",
+        fill: int | None = None,
+        long: bool = False,
+    ) -> None:
         self.rule = rule
         self._add = add
         self._raw = raw
+        self._append = append
+        self._fill = fill
+        self._long = long
+        self._written = 0  # bytes of the text in the PDUs before
         self._strainer = Strainer(remove, self._out)
         self._changes: list[Change] = []
 
@@ -114,25 +159,51 @@ class Editor:
 
     def apply(self, pdu: Pdu, limit: int) -> tuple[Pdu, list[Change]]:
         """Edit the part of the text that is in this PDU. Raises ActError if it gets longer than `limit` bytes."""
-        if self._raw is not None:
-            data, self._raw = self._raw, b""
-            change = Change(what="text", old=f"{len(pdu.data)} bytes", new=f"{len(data)} bytes")
-            return fitted(pdu, data, limit), [change]
         more = bool(pdu["C"])
-        if more and not self._strainer.keys:
-            return pdu, []  # what is added comes at the end
-        before, changes = replace(self._strainer), list[Change]()
+        before, raw, changes = replace(self._strainer), self._raw, list[Change]()
         self._changes = changes
-        data = self._strainer.strain(pdu.data, more=more)
-        for added in self._add if not more else ():
-            key, _, value = added.partition("=")
-            changes.append(Change(what=f"text.{key}", old="absent", new=value))
-            data = appended(data, (added,))
+        if raw is not None:
+            data, self._raw = raw, b""
+            changes.append(Change(what="text", old=f"{len(pdu.data)} bytes", new=f"{len(data)} bytes"))
+        else:
+            data = self._strainer.strain(pdu.data, more=more) if self._strainer.keys else pdu.data
         try:
-            return fitted(pdu, data, limit), changes
+            if not more:
+                data = self._end(data)
+            edited = fitted(pdu, data, _MOST if self._long else limit)
         except ActError:
             self._strainer.back_to(before)
+            self._raw = raw
             raise
+        self._written += len(data)
+        return edited, changes
+
+    def _end(self, data: bytes) -> bytes:
+        """Give the last part of the text with all that comes at its end."""
+        for pair in self._add:
+            key, _, value = pair.partition("=")
+            self._changes.append(Change(what=f"text.{key}", old="absent", new=value))
+        data = appended(data, self._add)
+        if self._fill is not None:
+            data = self._filled(data, self._fill - len(self._append) - self._written)
+        if self._append:
+            shown = f"0x{self._append[:_SHOWN].hex()}{'…' if len(self._append) > _SHOWN else ''}"
+            new = f"{len(data) + len(self._append)} bytes, the last {len(self._append)} {shown}"
+            self._changes.append(Change(what="text", old=f"{len(data)} bytes", new=new))
+        return data + self._append
+
+    def _filled(self, data: bytes, to: int) -> bytes:
+        if len(data) > to:
+            raise ActError(f"fill is too little by {len(data) - to} bytes: the text has more without it")
+        if to > _MOST:
+            raise ActError(f"fill: a PDU holds {_MOST} bytes")
+        if data and to > len(data) and not data.endswith(b"\0"):
+            data += b"\0"  # a last pair may have come without
+        pairs = filling(to - len(data))
+        if pairs:
+            new = f"{len(pairs)} keys, {to - len(data)} bytes"
+            self._changes.append(Change(what="text.X-pad.example", old="absent", new=new))
+        return appended(data, pairs)
 
     def give_up(self, pdu: Pdu) -> Pdu:
         """Give the PDU as it would be without any editing: with what was kept back for it, and no half of a pair."""

@@ -57,9 +57,11 @@ def given(act: Built, work: Work) -> dict[str, Any]:
 
 def make(opcode: int, values: Mapping[str, Any], act: Built, work: Work) -> tuple[Pdu, list[Change]]:
     """Make the PDU of a template. Raises ActError for a value that does not fit."""
-    data = _data(values, act, work)
-    pdu = Pdu.build(opcode, data)
     look = work.look if work.look is not None else work.around()
+    data = _data(values, act, work)
+    if opcode == Opcode.REJECT and "data" not in values:
+        data = _rejected(look)
+    pdu = Pdu.build(opcode, data)
     defaults = _defaults(pdu, values, look)
     pdu = pdu.with_fields({name: value for name, value in defaults.items() if name in pdu.fields})
     return assign(pdu, {name: value for name, value in values.items() if name != "data"})
@@ -80,6 +82,12 @@ def _data(values: Mapping[str, Any], act: Built, work: Work) -> bytes:
         return b"".join(pair.encode("utf-8", "surrogateescape") + b"\0" for pair in pairs)
     data = values.get("data", b"")
     return data.encode() if isinstance(data, str) else bytes(data)
+
+
+def _rejected(look: Look | None) -> bytes:
+    """Give the header of the request in hand, which is what a Reject has in it (RFC 7143 11.17.4)."""
+    request = None if look is None else look.pdu
+    return request.bhs + request.ahs if request is not None and request.sender is End.INITIATOR else b""
 
 
 def _defaults(pdu: Pdu, values: Mapping[str, Any], look: Look | None) -> dict[str, int | bytes]:

@@ -7,6 +7,7 @@ that rules know it by its name from the first; the acts among the steps are the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -119,11 +120,9 @@ class Actor:
         for connection in self._connections.values():
             session = connection.session
             if session is not None and session.failure is None:
-                with trio.move_on_after(session.settings.logout_timeout):
-                    try:
-                        await session.logout()
-                    except PeerError:
-                        pass  # it is over either way
+                # If the target does not like it, it is over either way.
+                with trio.move_on_after(session.settings.logout_timeout), suppress(PeerError):
+                    await session.logout()
             connection.scope.cancel()
 
     # --- steps --------------------------------------------------------------------------------------------------------
@@ -139,7 +138,7 @@ class Actor:
         def perform(engine: Engine) -> None:
             steps = engine.actors[self._scenario.name]
             look = engine.glance(connection.conn) if connection is not None else None
-            steps.perform(engine, index, look, lambda how: over.set())
+            steps.perform(engine, index, look, lambda _: over.set())
 
         self._relay.ask(perform)
         return over
@@ -174,7 +173,7 @@ class Actor:
 
     async def _number(self, address: str) -> int:
         with trio.move_on_after(_KNOWN):
-            while (conn := self._relay.conn_of(address)) is None:
+            while (conn := self._relay.conn_of(address)) is None:  # noqa: ASYNC110 - that it is taken on is no event
                 await trio.sleep(_LOOK_AGAIN)
             return conn
         raise ConnectionLost("the proxy did not take the connection on")

@@ -78,6 +78,7 @@ class _Run:
         self._skipped = False
         self._unsettled = False  #: a leg has not settled on what `negotiate` wants
         self._judged = False
+        self._acting = False  #: an actor has steps to do yet
         self._broken: list[Exception] = []
 
     def __repr__(self) -> str:

@@ -25,7 +25,7 @@ from iscsiproxy.session.events import Closed, Delivered, Event, Fired, Received
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.serial import add
-from tests.engine.dialogue import Dialogue
+from tests.engine.dialogue import Dialogue, Sent
 
 __all__ = [
     "Claims",
@@ -34,6 +34,7 @@ __all__ = [
     "Part",
     "Played",
     "Step",
+    "also",
     "altered",
     "at_initiator",
     "at_target",
@@ -104,6 +105,15 @@ def altered(pdu: Pdu, changes: Fields, *, data_digest: bool = False) -> Pdu:
 def moved(pdu: Pdu, **by: int) -> Pdu:
     """Give a PDU with these sequence numbers moved on, or back: what comes behind something added, or hidden."""
     return altered(pdu, {name: add(pdu[name], step) for name, step in by.items()})
+
+
+def also(pdu: Pdu, *, instead: Pdu | None = None) -> Callable[[Dialogue], Pdu | None]:
+    """Make a step that says a PDU only where the proxy has sent one of its own, and says `instead` where it has not."""
+
+    def say(talk: Dialogue) -> Pdu | None:
+        return pdu if any(one.out is not None and one.out.author for one in talk.wire if isinstance(one, Sent)) else instead
+
+    return say
 
 
 def _bytes(value: int | bytes) -> bytes:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from random import Random
+
+import pytest
+
 from iscsiproxy.engine.facts import Captured, Look
 from iscsiproxy.session.snapshot import Snapshot
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
-from tests.engine.dialogue import Dialogue, write
+from tests.engine.dialogue import Dialogue, read, write
+from tests.session.dialogue import NAMES, login_request
 
 
 def test_the_state_is_read_once_and_only_when_asked() -> None:

@@ -27,6 +27,9 @@ def made(template: str, *, when: str = "SCSI-Response") -> Pdu:
         ("SCSI-Command", {"I": 0, "F": 1, "ATTR": 1, "LUN": 1 << 48}),
         ("Data-Out", {"F": 0, "ITT": 1, "TTT": NO_TAG, "LUN": 1 << 48}),
         ("SNACK", {"F": 1, "ITT": 1, "TTT": NO_TAG}),
+        ("{pdu: SNACK, Type: STATUS}", {"F": 1, "ITT": NO_TAG, "TTT": NO_TAG}),
+        ("{pdu: SNACK, Type: DATA_ACK}", {"ITT": NO_TAG}),
+        ("{pdu: SNACK, Type: R_DATA}", {"ITT": 1}),
         ("NOP-In", {"F": 1, "ITT": NO_TAG, "TTT": NO_TAG, "StatSN": 101}),
         ("Async", {"F": 1, "ITT": NO_TAG, "StatSN": 101, "ExpCmdSN": 10, "MaxCmdSN": 40}),
         ("Reject", {"F": 1, "ITT": NO_TAG, "StatSN": 101}),
@@ -38,6 +41,14 @@ def made(template: str, *, when: str = "SCSI-Response") -> Pdu:
 def test_what_is_not_given_is_right(template: str, values: dict[str, int]) -> None:
     pdu = made(template)
     assert {name: pdu[name] for name in values} == values
+
+
+def test_a_reject_has_the_header_of_the_request_in_hand() -> None:
+    talk = Dialogue("rules:\n  - when: SCSI-Command\n    do:\n      - inject: {pdu: Reject, Reason: 4}\n")
+    command = read(1, 10)
+    mine, _ = talk.say(command)
+    assert (mine["Reason"], mine.data) == (4, command.bhs)
+    assert made("Reject").data == b""  # a response is not rejected
 
 
 def test_what_is_given_stands() -> None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import FileError
 from iscsiproxy.language.acts import ActReader
 from iscsiproxy.language.document import read_yaml
+from iscsiproxy.language.loader import lint, load
 from iscsiproxy.language.parameters import Parameters
 from iscsiproxy.language.problems import Problems
 from iscsiproxy.language.spec import Act, Call, Literal_, Place, ValueKind
@@ -16,6 +18,11 @@ __all__: list[str] = []
 
 def acts(written: str, when: str = "SCSI-Command", more: str = "") -> tuple[Act, ...]:
     return read(f"rules:\n  - when: {when}\n    do: {written}\n{more}").rules[0].do
+
+
+def real(written: str, when: str = "SCSI-Command", more: str = "") -> tuple[Act, ...]:
+    text = f"scenario: x\nvictim: target\nrules:\n  - when: {when}\n    do: {written}\n{more}"
+    return load(text, file="x.yaml", acts=SPECS).rules[0].do
 
 
 def errors(written: str, when: str = "SCSI-Command", more: str = "") -> list[FileError]:
@@ -72,6 +79,47 @@ def test_set_takes_addresses_of_all_kinds() -> None:
         "pad": ValueKind.BYTES,
         "text.A": ValueKind.TEXT,
     }
+
+
+def test_set_takes_sense_AHS_and_places_inside_the_data() -> None:
+    (act,) = real("{set: {sense: B/0C/0D, AHS: 0x0001ff00, data+0x10: 'abc', data+1KiB: 0xff}}", "SCSI-Response")
+    kinds = {name: expr.kind for name, expr in act.fields.items()}
+    assert kinds == {
+        "sense": ValueKind.SENSE,
+        "AHS": ValueKind.BYTES,
+        "data+16": ValueKind.BYTES,
+        "data+1024": ValueKind.BYTES,
+    }
+    (act,) = real("{answer: {Status: CHECK_CONDITION, sense: 6/29/00}}")
+    assert act.fields["sense"].kind is ValueKind.SENSE
+    (act,) = real("{inject: {pdu: Async, AsyncEvent: 0, sense: n.sense}}", "Data-Out", "  - when: SCSI-Response as n\n")
+    assert act.fields["sense"].kind is ValueKind.SENSE
+
+
+#: act, PDU in hand, part of the message, part of the hint
+BAD_PARTS = [
+    ("{set: {sense: 6/29/00}}", "R2T", "R2T has no sense data", "SCSI-Response or Async"),
+    ("{inject: {pdu: NOP-In, sense: 6/29/00}}", "R2T", "NOP-In has no sense data", "SCSI-Response or Async"),
+    ("{set: {sense: 5}}", "Async", "`sense` takes sense, not `5`", "B/0C/0D"),
+    ("{set: {sense: absent}}", "Async", "`sense` takes sense, not `absent`", "B/0C/0D"),
+    ("{set: {sense: StatSN}}", "Async", "`sense` takes sense, not `StatSN`, a sequence number", "B/0C/0D"),
+    ("{set: {sens: 6/29/00}}", "Async", "no parameter or field `sens`", "`sense`"),
+    ("{set: {AHS: 5}}", "R2T", "`5` is no bytes", "0x"),
+    ("{set: {AHS: 0x" + "00" * 1024 + "}}", "R2T", "at most 1020 bytes of AHS", ""),
+    ("{set: {data+x: 0xff}}", "R2T", "`data+x` is no place in a data segment", "data+0"),
+    ("{set: {data+16MiB: 0xff}}", "R2T", "`data+16MiB` is no place", "data+0"),
+    ("{set: {data+16: 0xff, data+0x10: 0xff}}", "R2T", "`data+16` is given twice", ""),
+    ("{set: {data+0: 5}}", "R2T", "`5` is no bytes", "0x"),
+    ("{corrupt: {what: data, data+0: 0xff}}", "R2T", "no parameter `data+0`", ""),
+]
+
+
+@pytest.mark.parametrize(("act", "pdu", "message", "hint"), BAD_PARTS)
+def test_a_part_that_cannot_be_set_so(act: str, pdu: str, message: str, hint: str) -> None:
+    scenario = f"scenario: x\nvictim: target\nrules:\n  - {{when: {pdu}, do: [{act}]}}\n"
+    (error,) = lint(scenario, file="x.yaml", acts=SPECS)
+    assert message in error.message
+    assert hint in (error.hint or "")
 
 
 def test_a_parameter_may_be_an_address() -> None:

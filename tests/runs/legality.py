@@ -13,7 +13,7 @@ from iscsiproxy.session.events import Closed, Delivered, Event, Received
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from iscsiproxy.wire.serial import add, gt, le, lt
+from iscsiproxy.wire.serial import add, gt, lt
 
 __all__ = ["complaints"]
 
@@ -77,8 +77,6 @@ class Leg:
                 yield "a request without an ITT"
             elif pdu["TTT"] != NO_TAG and pdu["TTT"] not in self.pings:
                 yield "it answers no ping"
-            elif pdu["TTT"] != NO_TAG:
-                self.pings.discard(pdu["TTT"])
         elif opcode == Opcode.DATA_OUT:
             yield from self._data_out(pdu)
         if self.full and "ExpStatSN" in pdu.fields:
@@ -180,8 +178,11 @@ class Leg:
             if pdu["BufferOffset"] != task.moved:
                 yield f"BufferOffset {pdu['BufferOffset']}, expected {task.moved}"
             task.moved += pdu["DataSegmentLength"]
-        if opcode == Opcode.SCSI_RESPONSE and pdu["ExpDataSN"] != task.answers:
-            yield f"ExpDataSN {pdu['ExpDataSN']}, expected {task.answers}"
+        if opcode == Opcode.SCSI_RESPONSE:
+            # It counts Data-Ins alone (RFC 7143 11.4.8).
+            expected = task.answers if task.request["R"] else 0
+            if pdu["ExpDataSN"] != expected:
+                yield f"ExpDataSN {pdu['ExpDataSN']}, expected {expected}"
         last = pdu["S"] if opcode == Opcode.DATA_IN else pdu["F"] if opcode == Opcode.TEXT_RESPONSE else True
         if last and opcode != Opcode.R2T:
             del self.tasks[pdu["ITT"]]
@@ -232,6 +233,3 @@ def complaints(events: Iterable[Event], *, out_of_order: bool = False) -> Iterat
             for text in leg.finish():
                 yield f"conn {conn}, {end} leg, at the end: {text}"
 
-
-def _unused() -> bool:
-    return le(0, 0)

@@ -11,7 +11,7 @@ import trio
 from iscsiproxy.language.spec import Item, Moment, Pattern, Picks, Scenario
 from iscsiproxy.proxy import Address
 from iscsiproxy.report.model import RunResult
-from iscsiproxy.runs.initiators import parse_initiator
+from iscsiproxy.runs.initiators import InitiatorSpec, parse_initiator
 from iscsiproxy.runs.library import every
 from iscsiproxy.runs.plan import RunPlan
 from iscsiproxy.runs.scenario import run_scenario
@@ -62,7 +62,7 @@ async def play(
     scenario: Scenario,
     *,
     target: str = "embedded",
-    initiator: str = "embedded",
+    initiator: str | InitiatorSpec = "embedded",
     patience: float = 20.0,
     steady: bool = True,
     listen: Address | None = None,
@@ -79,7 +79,7 @@ async def play(
                     name=scenario.name,
                     scenario=scenario,
                     target=here,
-                    initiator=parse_initiator(initiator),
+                    initiator=parse_initiator(initiator) if isinstance(initiator, str) else initiator,
                     seed=7,
                     timeout=patience,
                     steady=steady,

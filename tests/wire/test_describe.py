@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from iscsiproxy.wire.ahs import Ahs
 from iscsiproxy.wire.describe import HIDDEN, field_text, full, hexdump, summary
-from iscsiproxy.wire.fields import fields_of
+from iscsiproxy.wire.fields import NO_TAG, fields_of
 from iscsiproxy.wire.opcodes import LABELS, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.wire.samples import SAMPLES
@@ -269,6 +269,13 @@ def test_an_answer_behind_a_rejected_header_is_hidden() -> None:
     assert undumped(full(reject))[:48] == login.bhs
     command = Pdu.build(Opcode.REJECT, Pdu.build(Opcode.NOP_OUT, b"CHAP_R=1").raw)
     assert undumped(full(command)).endswith(b"CHAP_R=1")
+
+
+def test_fields_without_a_value_yet_are_left_out() -> None:
+    pdu = Pdu.build(Opcode.NOP_OUT, ITT=7, TTT=NO_TAG, CmdSN=0, ExpStatSN=0, F=1)
+    assert summary(pdu, without={"CmdSN", "ExpStatSN"}) == "NOP-Out ITT=0x00000007"
+    assert summary(pdu, without={"ExpStatSN"}) == "NOP-Out ITT=0x00000007 CmdSN=0"
+    assert summary(pdu) == "NOP-Out ITT=0x00000007 CmdSN=0 ExpStatSN=0"
 
 
 # --- whatever the bytes --------------------------------------------------------------------------------------------

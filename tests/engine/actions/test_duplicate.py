@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.sense import sense_of_segment
 from tests.engine.dialogue import Dialogue, scsi_response, write
 
 
@@ -68,3 +69,12 @@ def test_too_many_copies_are_refused() -> None:
     assert len(talk.say(write(2, 10))) == 1
     assert talk.told("failed") == ["#1: duplicate: count is 10001, expected 1 to 10000"]
     assert len(talk.sent(End.TARGET)) == 2
+
+
+def test_a_copy_may_differ_inside_its_data_in_its_sense_and_in_its_AHS() -> None:
+    talk = Dialogue("rules:\n  - when: SCSI-Command\n    do: {duplicate: {data+2: 0xffff, AHS: 0x0001ff00}}")
+    first, copy = talk.say(write(2, 10, b"abcd"))
+    assert (first.data, copy.data, copy.ahs) == (b"abcd", b"ab\xff\xff", bytes.fromhex("0001ff00"))
+    talk = Dialogue("rules:\n  - when: SCSI-Response\n    do: {duplicate: {Status: CHECK_CONDITION, sense: 5/24/00}}")
+    first, copy = talk.say(scsi_response(2, 101))
+    assert (first.data, str(sense_of_segment(copy.data))) == (b"", "5/24/00")

@@ -110,3 +110,11 @@ def test_settle_no_leaves_them() -> None:
     talk.say(write(1, 10))
     _, abort = talk.say(write(2, 11))
     assert talk.say(tmf_response(abort["ITT"], 101)) == []
+
+
+def test_numbers_that_are_filled_in_later_are_not_told() -> None:
+    talk = Dialogue("rules:\n  - when: SCSI-Command\n    do: {probe: {pdu: NOP-Out, ITT: 7}}\n")
+    talk.say(write(1, 10))
+    assert talk.told("held") == ["#1: until NOP-Out ITT=0x00000007 I is answered"]
+    talk.say(nop_in(7, 101))
+    assert talk.told("fired") == ["#1: NOP-Out ITT=0x00000007 I was answered"]
