@@ -16,7 +16,7 @@ from iscsiproxy.cli.faults import command as faults
 from iscsiproxy.cli.initiator import command as initiator_command
 from iscsiproxy.cli.run import command as run_command
 from iscsiproxy.cli.target import command as target_command
-from iscsiproxy.cli.test import command as test_command
+from iscsiproxy.cli.test import command as judging_command
 from iscsiproxy.runs.library import check
 from tests.real.process import run
 
@@ -89,8 +89,8 @@ def test_commands_and_options_exist() -> None:
     options = _options(run_command)
     assert set(re.findall(r"`(--?[a-z]+)`", row)) <= options
     (row,) = re.findall(r"^\| `iscsiproxy test` \| (.*) \|$", README, re.MULTILINE)
-    assert set(re.findall(r"`(--?[a-z-]+)`", row)) <= _options(test_command)
-    options |= _options(test_command)
+    assert set(re.findall(r"`(--?[a-z-]+)`", row)) <= _options(judging_command)
+    options |= _options(judging_command)
     options |= _options(target_command) | _options(initiator_command.commands["io"])
     for _, text in BLOCKS:
         assert set(re.findall(r" (--[a-z]+)", text)) <= options | {"--quick"}
