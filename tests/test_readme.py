@@ -63,7 +63,7 @@ async def test_a_verdict_looks_as_the_readme_shows(tmp_path: Path) -> None:
     shown = block("console", "$ iscsiproxy test data_out_lost")
     command, *lines = shown.splitlines()
     finished = await run(sys.executable, "-m", *command.split()[1:], within=60.0, cwd=tmp_path)
-    assert finished.status == 1
+    assert finished.returncode == 1
 
     def told(line: str) -> str:
         return re.sub(r"[#0-9]+(\.[0-9]+)?s?", "N", " ".join(line.split()))

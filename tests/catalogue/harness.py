@@ -111,7 +111,11 @@ def also(pdu: Pdu, *, instead: Pdu | None = None) -> Callable[[Dialogue], Pdu | 
     """Make a step that says a PDU only where the proxy has sent one of its own, and says `instead` where it has not."""
 
     def say(talk: Dialogue) -> Pdu | None:
-        return pdu if any(one.out is not None and one.out.author for one in talk.wire if isinstance(one, Sent)) else instead
+        return (
+            pdu
+            if any(one.out is not None and one.out.author for one in talk.wire if isinstance(one, Sent))
+            else instead
+        )
 
     return say
 

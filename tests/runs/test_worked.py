@@ -155,7 +155,7 @@ _CASES: Mapping[str, tuple[_Case, ...]] = {
         _Case(target="embedded:W04", verdict="fail", because="cannot be continued", wire="Text-Response"),
     ),
     "x_key_across_c_bit": (
-        _Case(because="pass: Login-Response of login", wire="X-com.example.proxy"),
+        _Case(because="pass: Login-Response of login", wire="Login-Response"),
         _Case(target="embedded:W19", verdict="fail", because="fail: Login-Response of login where T"),
     ),
 }
