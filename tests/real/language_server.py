@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Editor", "language_server"]
+from tests.real.peers import program
 
-#: Where it is, if not on PATH; `npm install yaml-language-server` puts it into node_modules/.bin
-PLACE = "ISCSIPROXY_YAML_LANGUAGE_SERVER"
-
-
-def language_server() -> str | None:
-    """Give the program, or None if it is not here."""
-    return os.environ.get(PLACE) or shutil.which("yaml-language-server")
-
+__all__ = ["Editor"]
 
 class Editor:
     """A session with the server in which one file is open; the file's own first line names its schema."""
 
-    def __init__(self, server: str) -> None:
-        self._process = subprocess.Popen([server, "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self) -> None:
+        # It runs in a node of its own, if there is one in our environment.
+        path = os.pathsep.join([f"{sys.prefix}/bin", os.environ.get("PATH", os.defpath)])
+        self._process = subprocess.Popen(
+            [program("yaml-language-server"), "--stdio"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PATH": path},
+        )
         self._number = 0
         self._diagnostics: dict[str, list[dict[str, Any]]] = {}
         self._ask("initialize", {"processId": None, "rootUri": None, "capabilities": _CAPABILITIES})

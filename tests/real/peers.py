@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -27,6 +28,7 @@ PEERS: Mapping[str, tuple[str, ...]] = {
     "tshark": ("tshark",),
     "haproxy": ("haproxy",),
     "socat": ("socat",),
+    "editor": ("yaml-language-server",),
 }
 
 #: What `@pytest.mark.peers` without names asks for.
@@ -34,6 +36,8 @@ USUAL = ("tgtd", "libiscsi", "qemu", "tshark")
 
 #: Where daemons live that are not on an ordinary user's PATH.
 SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+#: Where `tests/run.sh` puts the language server of editors.
+EDITOR = f"{sys.prefix}/lib/editor/node_modules/.bin"
 
 
 class MissingProgramError(Exception):
@@ -42,7 +46,7 @@ class MissingProgramError(Exception):
 
 @functools.cache
 def _which(name: str) -> str | None:
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_DIRECTORIES])
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_DIRECTORIES, EDITOR])
     return shutil.which(name, path=path)
 
 

@@ -10,19 +10,16 @@ from iscsiproxy.engine import SPECS
 from iscsiproxy.language import UNBUILT
 from iscsiproxy.language.schema import schema
 from iscsiproxy.runs.library import shipped
-from tests.real.language_server import Editor, language_server
+from tests.real.language_server import Editor
 
-SERVER = language_server()
-# An editor's part is no peer: what has to hold of the schema is shown without one (tests/language/test_schema.py).
-pytestmark = pytest.mark.skipif(SERVER is None, reason="yaml-language-server is not installed")
+pytestmark = pytest.mark.peers("editor")
 
 HEAD = "scenario: mine\nvictim: target\n"
 
 
 @pytest.fixture
 def editor() -> Iterator[Editor]:
-    assert SERVER is not None
-    with Editor(SERVER) as editor:
+    with Editor() as editor:
         yield editor
 
 
