@@ -37,7 +37,8 @@ _NOTHING = 3
 
 _EPILOG = """\b
 Exit codes: 0 at least one pass, no fail, nothing inconclusive; 1 a fail (with --fail-on warn: or a warning);
-2 bad usage or file; 3 something is inconclusive, or nothing was judged; 70 an error of this program.
+2 bad usage, or a file that cannot be read or written; 3 something is inconclusive, or nothing was judged (no target,
+too); 70 an error of this program; 130 or 143 ended by Ctrl-C or SIGTERM.
 
 \b
 Examples:
@@ -90,12 +91,12 @@ def command(scenarios: tuple[str, ...], **options: Any) -> None:
     """
     choice = parse_choice(options["choice"]) if options["choice"] else None
     wanted = collect(scenarios, _pairs(options["params"]), choice)
+    if not wanted:
+        raise UsageError(f"-k {options['choice']!r}: no run has this (`--list` shows them all)")
     if options["listing"]:
         for scenario in wanted:
             click.echo(_listed(scenario.title, run_name(scenario), as_json=options["as_json"]))
-        sys.exit(0 if wanted else _NOTHING)
-    if not wanted:
-        raise UsageError(f"-k {options['choice']!r}: no run has this")
+        return
 
     import trio
 
@@ -142,6 +143,8 @@ def _plan(scenarios: Sequence[Any], options: Mapping[str, Any]) -> SuitePlan:
     folder = options["run_dir"]
     if folder is not None:
         _make(folder)
+    if options["junit_file"] is not None:
+        _make(options["junit_file"].parent)
     return SuitePlan(
         scenarios=tuple(scenarios),
         target=target,
@@ -201,6 +204,7 @@ async def _main(plan: SuitePlan, show: _Json | _Show, options: Mapping[str, Any]
         nursery.cancel_scope.cancel()
     if result is None:
         return 128 + caught if caught else _NOTHING
+    show.over(result)  # first of all: whatever becomes of the files, the verdicts are told
     if plan.folder is not None:
         write_suite(result, plan.folder, fail_on_warn=plan.fail_on_warn)
     if options["junit_file"] is not None:
@@ -208,7 +212,6 @@ async def _main(plan: SuitePlan, show: _Json | _Show, options: Mapping[str, Any]
             options["junit_file"].write_bytes(junit(result, fail_on_warn=plan.fail_on_warn))
         except OSError as error:
             raise UsageError(f"cannot write {options['junit_file']}: {error.strerror}") from error
-    show.over(result)
     return 128 + caught if caught else exit_code(result, fail_on_warn=plan.fail_on_warn)
 
 

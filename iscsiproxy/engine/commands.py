@@ -58,6 +58,7 @@ class Send:
     extra: bool = False
     original: Pdu | None = None
     ticket: int = 0  #: of a copy: the engine is told with `Delivered(author=ticket)`
+    added: tuple[bool, bool] = (False, False)  #: a header digest, a data digest that the leg has not: they stay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,8 @@ class Author:
     """Send a PDU of the proxy's own to the end `to` of a connection.
 
     `fill` names the sequence numbers that the relay is to put in when it writes the PDU, right for the receiver at that
-    time; the others are numbers of the other leg and are translated, unless it goes `raw`. Digests and lengths are made
-    right then too. With `slot` it stands there, behind what is in it; without, it goes at the next boundary between two
+    time; the others are numbers of the other leg and are translated, except the fields in `exact`. A `raw` one is no
+    news to anybody: it needs no room and no tag of its own. Digests and lengths are made right then too. With `slot` it stands there, behind what is in it; without, it goes at the next boundary between two
     PDUs, past what is held. A `patient` one also waits for a command's unsolicited data to end, and one that takes a
     CmdSN always for room in the window (RFC 7143 4.2.2.1). None is sent behind a Logout Request. The engine is told
     with `Delivered(author=ticket)`, or by `authored_in_vain(ticket)` when it can no longer go.
@@ -81,6 +82,7 @@ class Author:
     slot: int | None = None
     patient: bool = False
     raw: bool = False
+    exact: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,7 @@ class Stall:
 class Throttle:
     """Write to both legs of a connection at most `rate` bytes in a second, `slice` of them at a time.
 
+    With `most` each slice has from `slice` to so many, drawn with `seed` on each leg by itself.
     It lasts until `Resume` with the same token. `slot` as in Close: what was put into it before goes as fast as it can.
     """
 
@@ -139,6 +142,8 @@ class Throttle:
     slice: int
     token: int
     slot: int | None = None
+    most: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

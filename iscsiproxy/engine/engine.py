@@ -25,7 +25,7 @@ from iscsiproxy.engine.sieve import Sieve
 from iscsiproxy.engine.standing import Standing
 from iscsiproxy.language.spec import Expr, Scenario
 from iscsiproxy.session.events import Closed, Connected, Delivered, FullFeature, IoDone, Received
-from iscsiproxy.session.snapshot import Snapshot
+from iscsiproxy.session.snapshot import Phase, Snapshot
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.framing import EVERYTHING, Interest
 from iscsiproxy.wire.opcodes import End, Opcode, sender_of
@@ -48,7 +48,9 @@ class Engine(Hosting):
         waited = [path for rule in self._rules for path in rule.all_paths()]
         waited += [path for steps in self.actors.values() for path in steps.paths()]
         matchers = [matcher for path in waited for matcher in path.matchers]
-        self._delivered_opcodes = _opcodes(matcher for matcher in matchers if matcher.pattern.leg is not None)
+        self._delivered_opcodes = _opcodes(
+            matcher for matcher in matchers if matcher.pattern.leg is not None or matcher.pattern.sender == "proxy"
+        )
         self._watched = _opcodes(matchers)
         if any(matcher.pattern.of for matcher in matchers):
             self._watched |= REQUESTS  # they may take over the tag of a capture
@@ -109,6 +111,11 @@ class Engine(Hosting):
                 self.bring(rule)
         for machine in self._machines:
             machine.start([self._look(conn, End.INITIATOR, n=0) for conn in self._conns])
+        for conn in self.open_connections():
+            # Where full feature phase came first, it is now that both are ready.
+            look = self._look(conn, End.INITIATOR, event="full-feature", n=self._connects.get(conn, 0))
+            if look.view.conn.phase is Phase.FULL_FEATURE:
+                self._see(self._rules, look)
         return self._done()
 
     def received(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
@@ -176,6 +183,7 @@ class Engine(Hosting):
         if self._armed and event.pdu.opcode in self._delivered_opcodes and event.sent == -1:
             look = self._look(event.conn, event.leg, pdu=event.pdu, n=event.n, arrival=False)
             look.see(before)
+            look.by_proxy = event.author != 0
             sieve = self._by_opcode[event.pdu.opcode]
             self._see(sieve(event.pdu.bhs) if sieve is not None else (), look)
         return self._done()
@@ -360,8 +368,9 @@ class Engine(Hosting):
                 why = "its receiver has gone"
             else:
                 continue
-            self._stop(chain)
-            chain.abandon(why)
+            if not chain.outlasts(leg, why):
+                self._stop(chain)
+                chain.abandon(why)
 
     def _tell(self, kind: Literal["failed"], rule: str, look: Look, text: str) -> None:
         label = summary(look.pdu) if look.pdu is not None else look.event

@@ -130,6 +130,10 @@ class Captured:
         """Give the PDU as that leg saw it."""
         return self.faces.get(leg, self.look.pdu) if self.faces else self.look.pdu
 
+    def seen_on(self, leg: End) -> bool:
+        """Tell whether that leg has seen it."""
+        return leg is self.look.leg or leg in self.faces
+
 
 def fresh_tag(look: Look) -> int:
     """Draw a tag that no task of this session has on either leg."""

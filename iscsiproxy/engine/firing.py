@@ -20,6 +20,7 @@ from iscsiproxy.engine.values import Fn
 from iscsiproxy.language.spec import Act, ActSpec
 from iscsiproxy.session.events import Delivered
 from iscsiproxy.wire.describe import summary
+from iscsiproxy.wire.opcodes import End
 
 if TYPE_CHECKING:
     from iscsiproxy.engine.authored import Errands
@@ -50,12 +51,14 @@ Outcome = Literal["met", "expired", "ended"]
 class Pause:
     """The chain waits for one of some moments, for `at_most` seconds at the longest (None: for ever).
 
-    `resume` is called when it ends; it says whether the rule's list goes on.
+    `resume` is called when it ends; it says whether the rule's list goes on. `silences` names the leg, or both, that is
+    kept silent meanwhile: it stays so although the other one ends.
     """
 
     until: tuple[Path, ...]
     at_most: float | None
     resume: Callable[[Outcome], bool]
+    silences: Literal["", "initiator", "target", "both"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +328,7 @@ class Chain:
                 yield from self._pause(pause, work)
                 mark = len(self.host.commands)
                 if not pause.resume(self._outcome):
-                    return "expired"
+                    return "fired" if self._outcome == "ended" and work.did else "expired"
             if self.over:
                 break
         return how
@@ -385,6 +388,20 @@ class Chain:
             self.hand.gone = True
         self.finish()
 
+    def outlasts(self, leg: End, why: str) -> bool:
+        """Go on with a silence of the other leg, if that is what it pauses for; what is in hand is not sent.
+
+        `leg` is the one that has ended. Tell whether it does.
+        """
+        if self._paused is None or self._paused[0].silences in ("", leg.value):
+            return False
+        work = self._paused[1]
+        work.report("ended", f"{work.rule.name.partition('/')[2]}: {why}, but the other leg stays silent")
+        if self.hand is not None:
+            self.hand.gone = True
+        self.finish()
+        return True
+
     def _end(self, why: str) -> None:
         self.over = True
         if self._paused is not None:
@@ -423,6 +440,8 @@ class Chain:
                     rules=(copy.rule,),
                     extra=copy.extra,
                     ticket=copy.begin(),
+                    exact=copy.exact,
+                    added=copy.added,
                 )
             )
 
@@ -445,6 +464,7 @@ class Chain:
                 exact=frozenset(hand.exact),
                 named=frozenset(hand.named),
                 original=original,
+                added=hand.added,
             )
         )
         hand.held = True

@@ -26,7 +26,8 @@ _SAME = bytes(DIGEST_LENGTH)
 class Copy:
     """A PDU that goes right behind the one in hand.
 
-    `begin` is called when it does, and gives its ticket; with `extra` it takes numbers of its own.
+    `begin` is called when it does, and gives its ticket; with `extra` it takes numbers of its own. `exact` and
+    `added` as in Hand.
     """
 
     pdu: Pdu
@@ -34,6 +35,8 @@ class Copy:
     rule: str
     begin: Callable[[], int]
     extra: bool = False
+    added: tuple[bool, bool] = (False, False)
+    exact: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Saved:
     rules: tuple[str, ...]
     copies: tuple[Copy, ...]
     differences: tuple[bytes, bytes] | None
+    digests: tuple[bool, bool]
+    added: tuple[bool, bool]
     dropped: bool
     hidden: bool
     exact: frozenset[str]
@@ -79,6 +84,7 @@ class Hand:
     sent: int = 0  #: bytes that went already
     held: bool = False  #: its slot waits for commands
     orphan: str = "drop"  #: what becomes of it when its sender has gone
+    added: tuple[bool, bool] = (False, False)  #: digests that it has although its leg has none
     _differences: tuple[bytes, bytes] | None = None  #: of its digests from right ones; None: those it came with
 
     def __repr__(self) -> str:
@@ -123,6 +129,11 @@ class Hand:
         )
         return pdu if same else self.sealed(pdu)
 
+    def add_digest(self, *, header: bool) -> None:
+        """Give it a header or a data digest although the leg has none."""
+        self.digests = (True, self.digests[1]) if header else (self.digests[0], True)
+        self.added = (True, self.added[1]) if header else (self.added[0], True)
+
     def keep_digests(self, pdu: Pdu) -> None:
         """Make the digests that `pdu` has now stay over its bytes, right or wrong."""
         self._differences = _differences_of(pdu)
@@ -135,6 +146,8 @@ class Hand:
             tuple(self.rules),
             tuple(self.copies),
             self._differences,
+            self.digests,
+            self.added,
             self.dropped,
             self.hidden,
             frozenset(self.exact),
@@ -150,7 +163,7 @@ class Hand:
         self.hidden, self.exact, self.named = saved.hidden, set(saved.exact), set(saved.named)
         self.regrouped, self.stays = saved.regrouped, saved.stays
         self.changes, self.rules, self.copies = list(saved.changes), list(saved.rules), list(saved.copies)
-        self._differences = saved.differences
+        self._differences, self.digests, self.added = saved.differences, saved.digests, saved.added
 
 
 def resealed(old: Pdu, new: Pdu) -> Pdu:

@@ -52,8 +52,8 @@ class Matcher:
             opcode = pdu.opcode
             if opcode not in self.opcodes or (opcode in self._status_only and not _is_status(pdu)):
                 return False
-            # A PDU is seen where it arrives, unless the pattern names a leg.
-            if leg is not look.leg and not (leg is None and look.arrival):
+            # A PDU is seen where it arrives, unless the pattern names a leg; what the proxy made, where it goes to.
+            if leg is not look.leg and not (leg is None and (look.arrival or look.by_proxy)):
                 return False
         elif (
             look.event not in self.events

@@ -29,7 +29,7 @@ from iscsiproxy.language.spec import (
     Scenario,
     Unary,
 )
-from iscsiproxy.language.unbuilt import STEPS
+from iscsiproxy.language.steps import STEPS
 
 __all__ = ["ActiveRule", "Counts", "build_act"]
 

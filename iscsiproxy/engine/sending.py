@@ -32,6 +32,7 @@ def send(
     name: str | None = None,
     patient: bool = False,
     raw: bool = False,
+    exact: frozenset[str] = frozenset(),
     borrowed: bool = False,
     answered: Callable[[Look | None], None] | None = None,
     split: Plan | None = None,
@@ -57,7 +58,8 @@ def send(
     if hand is not None and not hand.finished and hand.look.conn == conn and hand.look.leg is not to:
         slot = hand.n
         hand.held = True
-    host.commands.append(author_of(errand, fill=fill, slot=slot, patient=patient and slot is None, raw=raw))
+    patient = patient and slot is None
+    host.commands.append(author_of(errand, fill=fill, slot=slot, patient=patient, raw=raw, exact=exact))
     return errand
 
 

@@ -13,14 +13,14 @@ from iscsiproxy.engine.authored import advances
 from iscsiproxy.engine.facts import Look, fresh_tag
 from iscsiproxy.engine.firing import Built, Work
 from iscsiproxy.errors import PeerError
-from iscsiproxy.language.spec import Param, ParamKind
+from iscsiproxy.language.spec import Literal_, Param, ParamKind
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.cdb import decode_cdb
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["SPLIT", "TEMPLATE", "given", "make", "numbers_of"]
+__all__ = ["SPLIT", "TEMPLATE", "given", "make", "meant_for", "numbers_of"]
 
 #: What every template takes besides fields.
 TEMPLATE = (
@@ -53,6 +53,14 @@ _BLOCK = 512
 def given(act: Built, work: Work) -> dict[str, Any]:
     """Evaluate the fields that a template gives. Raises ActError for one that is absent."""
     return {name: work.value(fn, name) for name, fn in act.fields.items()}
+
+
+def meant_for(to: End, act: Built, work: Work) -> frozenset[str]:
+    """Name the given fields that are in the numbers of that leg: what is written down, and all that was seen there."""
+    look = work.look if work.look is not None else work.around()
+    if look is not None and look.leg is to:
+        return frozenset(act.fields)
+    return frozenset(name for name, expr in act.act.fields.items() if isinstance(expr, Literal_))
 
 
 def make(opcode: int, values: Mapping[str, Any], act: Built, work: Work) -> tuple[Pdu, list[Change]]:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from iscsiproxy.language.loader import lint, load, load_all
     from iscsiproxy.language.spec import ActSpec, Scenario
-    from iscsiproxy.language.unbuilt import STEPS, UNBUILT, check_built
+    from iscsiproxy.language.steps import STEPS
 
-__all__ = ["STEPS", "UNBUILT", "ActSpec", "Scenario", "check_built", "lint", "load", "load_all"]
+__all__ = ["STEPS", "ActSpec", "Scenario", "lint", "load", "load_all"]
 
 _HOMES = {
     "lint": "loader",
@@ -33,9 +33,7 @@ _HOMES = {
     "load_all": "loader",
     "ActSpec": "spec",
     "Scenario": "spec",
-    "STEPS": "unbuilt",
-    "UNBUILT": "unbuilt",
-    "check_built": "unbuilt",
+    "STEPS": "steps",
 }
 
 

@@ -219,6 +219,9 @@ def check_act(act: ActNode, values: Values, patterns: Patterns, problems: Proble
                 params[given.param.name] = check_act(given.act, inner, patterns, problems)
             else:
                 params[given.param.name] = values.read(given.param, given.node)
+    for given in act.given:
+        with problems.part():
+            _check_company(given, params)
     if act.spec.of and not opcodes and not act.given:
         raise problem(f"`{act.spec.name}` needs `{act.spec.of}`", act.where)
     fields: dict[str, Expr] = {}
@@ -231,6 +234,15 @@ def check_act(act: ActNode, values: Values, patterns: Patterns, problems: Proble
     return Act(name=act.spec.name, params=params, fields=fields, text=act.text, position=act.where)
 
 
+def _check_company(given: Given, params: Mapping[str, Value | None]) -> None:
+    """Make sure that a word stands beside those that it goes with."""
+    for word, other, words in given.param.goes_with:
+        beside = params[other]
+        if params[given.param.name] == word and isinstance(beside, str) and beside not in words:
+            hint = f"`{other}` is {beside}"
+            raise problem(f"`{given.param.name}: {word}` goes with {quoted(words)} only", given.node.position, hint)
+
+
 def _check_place(spec: ActSpec, where: Position, hand: Hand) -> None:
     """Make sure that the act may act on what is in hand."""
     only = _ONLY_ON.get(spec.name)
@@ -241,6 +253,9 @@ def _check_place(spec: ActSpec, where: Position, hand: Hand) -> None:
     if not hand.opcodes:
         here = f"and this is {hand}" if hand.events else "and there is none"
         raise problem(f"`{spec.name}` needs a PDU in hand, {here}", where, "the moment has to end in a PDU")
+    if hand.gone and not spec.events:
+        message = f"`{spec.name}` needs a PDU in hand, and this one is seen where it has gone to"
+        raise problem(message, where, "`from proxy`, and `at` the leg it goes to, only tell of it")
     if spec.on is not None and not hand.opcodes & spec.on:
         raise problem(f"`{spec.name}` acts on {describe(spec.on)}, and this is {hand}", where)
 

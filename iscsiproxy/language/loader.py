@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from iscsiproxy.errors import FileError, UsageError
 from iscsiproxy.language.document import Table, read_yaml
+from iscsiproxy.language.joins import check_joins
 from iscsiproxy.language.matrix import combinations, read_params
 from iscsiproxy.language.parameters import override
 from iscsiproxy.language.problems import Problems, problem
 from iscsiproxy.language.scenario import read_scenario
 from iscsiproxy.language.shapes import as_table
 from iscsiproxy.language.spec import ActSpec, Scenario
-from iscsiproxy.language.unbuilt import UNBUILT, check_built
 
 __all__ = ["lint", "load", "load_all"]
 
@@ -53,14 +53,13 @@ def load_all(
 
     Arguments and errors are those of `load`.
     """
-    known = {**UNBUILT, **acts}
     table = as_table(read_yaml(text, file), "a scenario")
     problems = Problems()
-    scenarios = _read(table, file, known, params or {}, axes or {}, problems)
+    scenarios = _read(table, file, acts, params or {}, axes or {}, problems)
     problems.raise_if_any()
     if built:
         for scenario in scenarios:
-            check_built(scenario, known)
+            check_joins(scenario)
     return scenarios
 
 

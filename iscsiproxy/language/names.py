@@ -54,10 +54,14 @@ _ON_CONNECTION = frozenset({"connect", "full-feature", "close"})
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """What an expression looks at: PDUs of these opcodes, or one of these events; neither is an empty hand."""
+    """What an expression looks at: PDUs of these opcodes, or one of these events; neither is an empty hand.
+
+    `gone`: no PDU is in hand any more, for it is seen at the end of its way.
+    """
 
     opcodes: frozenset[int] = frozenset()
     events: frozenset[str] = frozenset()
+    gone: bool = False
 
     def __str__(self) -> str:
         kinds = [describe(self.opcodes)] if self.opcodes else []

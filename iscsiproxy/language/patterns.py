@@ -25,7 +25,17 @@ def hand_of(moments: Iterable[MomentNode]) -> Hand:
     last = [moment.steps[-1] for moment in moments]
     patterns = [step for step in last if isinstance(step, PatternNode)]
     events = frozenset(item.name for pattern in patterns for item in pattern.items if not item.opcodes)
-    return Hand(opcodes_of(patterns), events) if patterns else NOTHING
+    opcodes = opcodes_of(patterns)
+    gone = bool(opcodes) and not any(_arriving(pattern) for pattern in patterns)
+    return Hand(opcodes, events, gone) if patterns else NOTHING
+
+
+def _arriving(pattern: PatternNode) -> bool:
+    """Tell whether a pattern may mean a PDU that comes in: not the proxy's own, and not only where it has gone to."""
+    if pattern.sender is not None and pattern.sender.text == "proxy":
+        return False
+    leg = pattern.leg
+    return any(leg is None or sender_of(opcode).value == leg.text for opcode in opcodes_of([pattern]))
 
 
 class Patterns:

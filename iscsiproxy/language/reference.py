@@ -17,7 +17,7 @@ from iscsiproxy.language.loader import load
 from iscsiproxy.language.scenario import ACTOR_ACTS
 from iscsiproxy.language.schema import key_help
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, Place, Rule, ValueKind
-from iscsiproxy.language.unbuilt import STEPS, UNBUILT
+from iscsiproxy.language.steps import STEPS
 from iscsiproxy.language.vocabulary import describe
 from iscsiproxy.language.written import value_text
 from iscsiproxy.wire.fields import Field, FieldKind, fields_of
@@ -31,7 +31,7 @@ Acts = Mapping[str, ActSpec]
 
 def fill(text: str, acts: Acts) -> str:
     """Put the tables into a text. Raises KeyError for a name that is none."""
-    return _MARK.sub(lambda match: BLOCKS[match[1]]({**UNBUILT, **acts}).rstrip("\n"), text)
+    return _MARK.sub(lambda match: BLOCKS[match[1]](acts).rstrip("\n"), text)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -33,8 +33,8 @@ from iscsiproxy.language.rules import (
     collect_rules,
 )
 from iscsiproxy.language.spec import Act, ActSpec, Expr, Param, ParamKind, Position, Scenario, Timing
+from iscsiproxy.language.steps import STEPS
 from iscsiproxy.language.syntax import Word
-from iscsiproxy.language.unbuilt import STEPS
 from iscsiproxy.language.values import Values
 from iscsiproxy.wire.opcodes import End, sender_of
 

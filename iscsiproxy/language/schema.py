@@ -17,7 +17,7 @@ from iscsiproxy.language.cdbs import CDB_WORDS
 from iscsiproxy.language.keys import KEYS, key_words
 from iscsiproxy.language.scenario import ACTOR_ACTS, CONN
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
-from iscsiproxy.language.unbuilt import STEPS, UNBUILT
+from iscsiproxy.language.steps import STEPS
 from iscsiproxy.language.vocabulary import EVENTS, PDU_NAMES, field_names, having_field, shared_field
 from iscsiproxy.session.params import KEYS as RANGES
 from iscsiproxy.wire.opcodes import LABELS, sender_of
@@ -78,8 +78,7 @@ def _described(one: Schema, help_: str) -> Schema:
 
 def schema(acts: Mapping[str, ActSpec]) -> Schema:
     """Make the schema; `acts` are the acts there are, as in `load`."""
-    known = {**UNBUILT, **acts}
-    steps: dict[str, ActSpec] = {**{name: known[name] for name in ACTOR_ACTS if name in known}, **STEPS}
+    steps: dict[str, ActSpec] = {**{name: acts[name] for name in ACTOR_ACTS if name in acts}, **STEPS}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "iscsiproxy scenario",
@@ -90,14 +89,14 @@ def schema(acts: Mapping[str, ActSpec]) -> Schema:
             **_moments(),
             "keys": _key_table(strict=True),
             "offer": _key_table(strict=False),
-            "act": _act(known),
+            "act": _act(acts),
             "step": _act(steps, prefix="step-"),
             "rule": _table(_rule(), required=["when"]),
             "rules": _some(_ref("rule")),
             "machine": _machine(),
             "outcome": _outcome(),
             "expectation": _expectation(),
-            **{f"act-{name}": _given(spec) for name, spec in known.items()},
+            **{f"act-{name}": _given(spec) for name, spec in acts.items()},
             **{f"step-{name}": _given(spec, (CONN,)) for name, spec in steps.items()},
         },
     }

@@ -310,6 +310,7 @@ class ParamKind(Enum):
     FLAG = "yes or no"
     DURATION = "a duration"
     NUMBER = "a number"  #: an expression of kind number
+    RANGE = "a number, or two: low..high"  #: one expression of kind number, or a pair
     CHOICE = "one of a few words"
     PLACE = "a place in the PDU"
     TEXT = "text"
@@ -354,7 +355,8 @@ Value: TypeAlias = (
 class Param:
     """One parameter of an act: how to read it, and what it is when not given.
 
-    `choices` are the words of a CHOICE; any other kind takes them as they are besides what it reads.
+    `choices` are the words of a CHOICE; any other kind takes them as they are besides what it reads. `goes_with` says
+    of a word that it stands only beside some words of another parameter.
     """
 
     name: str
@@ -363,6 +365,7 @@ class Param:
     default: Value | None = None
     required: bool = False
     choices: tuple[str, ...] = ()
+    goes_with: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,7 +389,6 @@ class ActSpec:
     events: bool = False
     fate: bool = False
     changes: bool = False
-    built: bool = True
     of: str = ""
 
 

@@ -12,7 +12,7 @@ from iscsiproxy.language.captures import Captures
 from iscsiproxy.language.cdbs import build_cdb
 from iscsiproxy.language.checker import NUMERIC, Checker
 from iscsiproxy.language.document import Node, Scalar
-from iscsiproxy.language.expressions import parse_expression
+from iscsiproxy.language.expressions import Cursor, parse_expression
 from iscsiproxy.language.moments import check_new_name
 from iscsiproxy.language.names import Hand, Names
 from iscsiproxy.language.parameters import Parameters
@@ -33,7 +33,7 @@ from iscsiproxy.language.spec import (
 )
 from iscsiproxy.language.syntax import Name, ParameterNode, Word
 from iscsiproxy.language.syntax import Node as Written
-from iscsiproxy.language.tokens import number_value
+from iscsiproxy.language.tokens import Kind, number_value, tokenize
 from iscsiproxy.language.vocabulary import PDU_NAMES, Type, item_of
 
 __all__ = ["BYTES", "Values", "pdu_opcode"]
@@ -163,6 +163,25 @@ class Values:
             raise problem(f"{what} takes a number, not {typed}".rstrip(","), scalar.position)
         return typed.expr
 
+    def _range(self, node: Node, what: str) -> Expr | tuple[Expr, ...]:
+        scalar = shapes.as_scalar(node, what)
+        cursor = Cursor(tokenize(scalar, self.parameters), self.parameters)
+        if cursor.token.kind is Kind.PARAMETER and cursor.following.kind is Kind.END:
+            cursor.expand()  # it may be the whole of a range
+        written = [cursor.sum()]
+        if cursor.takes(".."):
+            written.append(cursor.sum())
+        cursor.end("the number")
+        found = [self.checker.infer(one, _NUMBER) for one in written]
+        for typed in found:
+            if typed.kind is not ValueKind.NUMBER:
+                raise problem(f"{what} takes a number, not {typed}".rstrip(","), scalar.position)
+        numbers = tuple(typed.expr for typed in found)
+        ends = [one.value for one in numbers if isinstance(one, Literal_) and isinstance(one.value, int)]
+        if len(ends) == 2 and ends[0] > ends[1]:
+            raise problem(f"{what} begins behind its end", scalar.position, f"`{ends[1]}..{ends[0]}`")
+        return numbers[0] if len(numbers) == 1 else numbers
+
     def _place(self, node: Node, what: str) -> Place:
         scalar = shapes.as_scalar(node, what)
         text = self.parameters.fill(scalar).text
@@ -273,6 +292,7 @@ _READERS: Mapping[ParamKind, Callable[[Values, Node, str], Value]] = {
     ParamKind.FLAG: lambda values, node, what: shapes.yes_no(node, what, values.parameters),
     ParamKind.DURATION: lambda values, node, what: shapes.duration(node, what, values.parameters),
     ParamKind.NUMBER: Values._number,
+    ParamKind.RANGE: Values._range,
     ParamKind.PLACE: Values._place,
     ParamKind.TEXT: Values._text,
     ParamKind.NAME: Values._name,

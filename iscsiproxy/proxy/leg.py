@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from random import Random
 
 import trio
 
@@ -45,7 +46,7 @@ class Leg:
         self._sock = sock
         self._stalls: set[int] = set()
         self._resumed = trio.Event()
-        self._throttles: dict[int, tuple[int, int]] = {}  # by token: bytes in a second, bytes at a time
+        self._throttles: dict[int, tuple[int, Callable[[], int]]] = {}  # by token: bytes in a second, bytes at a time
         self._next_slice = 0.0
         self._unthrottled = trio.Event()
 
@@ -115,13 +116,14 @@ class Leg:
 
     async def _send_slice(self, data: memoryview) -> int:
         """Send one slice when it is its time, and say how much of it went; 0 when something has changed meanwhile."""
-        rate, size = (min(limits) for limits in zip(*self._throttles.values(), strict=True))
+        rate = min(rate for rate, _ in self._throttles.values())
         changed = self._unthrottled
         with trio.move_on_at(self._next_slice):
             await changed.wait()
         if changed.is_set() or self._stalls or not self.writable:
             return 0
         await trio.lowlevel.wait_writable(self._sock)
+        size = min((draw() for _, draw in self._throttles.values()), default=len(data))
         sent = self._offer(data[:size])
         # What a wake-up was late is made up for, but not what the peer or a silence took.
         self._next_slice = max(self._next_slice, trio.current_time() - _LATE) + sent / rate
@@ -133,12 +135,14 @@ class Leg:
             self._resumed = trio.Event()
         self._stalls.add(token)
 
-    def throttle(self, rate: int, size: int, token: int) -> None:
+    def throttle(self, rate: int, size: int, token: int, *, most: int = 0, seed: int = 0) -> None:
         """Send at most `rate` bytes in a second, `size` at a time, until `resume` with the same token.
 
-        Of several throttles the smallest numbers hold.
+        With `most`, from `size` to `most` bytes at a time, drawn with `seed`: the same on every run, and another series
+        on each leg. Of several throttles the smallest numbers hold.
         """
-        self._throttles[token] = (rate, size)
+        drawn = Random(f"{seed} {self.end}")
+        self._throttles[token] = (rate, (lambda: drawn.randint(size, most)) if most else lambda: size)
         self._rethrottle()
 
     def resume(self, token: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
@@ -39,6 +39,7 @@ class Out:
 
     `of` is the event number it came with; one that the proxy has made itself has none, but an `author`. How its numbers
     are dealt with: see `Send` for `exact`, `named`, `extra` and `original`, `Author` for `fill`, `raw` and `patient`.
+    `added` are digests that it has although the leg has none, as in `Send`. A `late` one had to let others pass.
     """
 
     pdu: Pdu
@@ -55,13 +56,19 @@ class Out:
     fill: frozenset[str] = frozenset()
     raw: bool = False
     patient: bool = False
+    added: tuple[bool, bool] = (False, False)
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to do when its turn comes: `act` is called between two writes."""
+    """Something to do when its turn comes: `act` is called between two writes.
+
+    `instead_of` is the PDU that is not written at this place: its turn comes when that of the PDU would.
+    """
 
     act: Callable[[], None]
+    instead_of: Pdu | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +90,8 @@ class Line:
     at a time. Beyond `limit` waiting bytes `put` and `room` block, which is what stops the reading.
 
     `ready` tells whether a PDU may go now. One that may not is parked, with what follows of its task and every later
-    command: others pass it by, or the data that its turn depends on would stand behind it.
+    command: others pass it by, or the data that its turn depends on would stand behind it. A slot is parked whole, but
+    for a PDU of the proxy's own, which parks alone: what it was put before need not wait for it.
     """
 
     def __init__(
@@ -95,7 +103,7 @@ class Line:
     ) -> None:
         self._write = write
         self._ready = ready
-        self._parked: deque[Out] = deque()
+        self._parked: deque[Slot] = deque()
         self._limit = limit
         self._queue: deque[Chunk | Out | Step | Slot] = deque()
         self._detached: list[Slot] = []
@@ -107,7 +115,8 @@ class Line:
 
     def __repr__(self) -> str:
         state = "draining" if self._draining else "resting"
-        return f"<Line {len(self._queue)} in line, {len(self._detached)} detached, {self._waiting} bytes, {state}>"
+        aside = f"{len(self._detached)} detached, {len(self._parked)} parked"
+        return f"<Line {len(self._queue)} in line, {aside}, {self._waiting} bytes, {state}>"
 
     @property
     def idle(self) -> bool:
@@ -124,7 +133,8 @@ class Line:
     @property
     def holding(self) -> bool:
         """A rule has a PDU of this line in hand."""
-        return bool(self._detached) or any(isinstance(item, Slot) and not item.finished for item in self._queue)
+        slots = [item for item in (*self._parked, *self._queue) if isinstance(item, Slot)]
+        return bool(self._detached) or any(not slot.finished for slot in slots)
 
     async def put(self, item: Chunk | Out) -> None:
         """Add to the end and write what may be written; returns when there is room for more.
@@ -186,10 +196,11 @@ class Line:
 
     def detach(self, slot: Slot) -> None:
         """Take a slot out of the line."""
-        if not slot.detached and slot in self._queue:
-            slot.detached = True
-            self._queue.remove(slot)
-            self._detached.append(slot)
+        for places in (self._queue, self._parked):
+            if not slot.detached and slot in places:
+                slot.detached = True
+                places.remove(slot)  # type: ignore[arg-type] # it is there
+                self._detached.append(slot)
 
     async def drain(self) -> None:
         """Write what may be written now; returns at once if that is being done already."""
@@ -241,27 +252,47 @@ class Line:
         if self._boundary:
             if self._detached and (item := self._next_detached()) is not None:
                 return item
-            if self._parked and self._may(self._parked[0]):
-                self._waiting -= _size(self._parked[0])
-                return self._parked.popleft()
+            if self._parked and (item := self._next_parked()) is not None:
+                return item
         while self._queue:
             head = self._queue[0]
             if not isinstance(head, Slot):
-                if isinstance(head, Out) and (not self._may(head) or self._follows(head)):
-                    self._parked.append(head)
+                if isinstance(head, Out) and self._stays(head):
                     self._queue.popleft()
+                    self._parked.append(_slot_of(head, _size(head)))
                     continue
                 self._waiting -= _size(head)
                 self._queue.popleft()
                 return head
             if head.items:
-                if not self._may(head.items[0]):
-                    return None
-                return self._take(head)
+                first = head.items[0]
+                if not self._stays(first):
+                    return self._take(head)
+                if isinstance(first, Out) and first.author and first.of is None:
+                    self._parked.append(_slot_of(first, 0))
+                    head.items.popleft()
+                else:
+                    self._parked.append(head)
+                    self._queue.popleft()
+                continue
             if not head.finished:
                 return None
             self._queue.popleft()
             self._waiting -= head.size
+        return None
+
+    def _next_parked(self) -> Out | Step | None:
+        while self._parked:
+            slot = self._parked[0]
+            if slot.items:
+                if not self._may(slot.items[0]):
+                    return None
+                item = self._take(slot)
+                return replace(item, late=True) if isinstance(item, Out) else item
+            if not slot.finished:
+                return None
+            self._parked.popleft()
+            self._waiting -= slot.size
         return None
 
     def _next_detached(self) -> Out | Step | None:
@@ -276,20 +307,35 @@ class Line:
     def _may(self, item: Out | Step) -> bool:
         return self._ready is None or isinstance(item, Step) or bool(item.start) or self._ready(item)
 
-    def _follows(self, out: Out) -> bool:
+    def _stays(self, item: Out | Step) -> bool:
+        """Tell whether what is at the head of the line has to be parked."""
+        if isinstance(item, Step):
+            return item.instead_of is not None and self._follows(item.instead_of)
+        return not item.start and (not self._may(item) or self._follows(item.pdu))
+
+    def _follows(self, pdu: Pdu) -> bool:
         """Tell whether a PDU has to stay behind what is parked."""
-        if not self._parked or out.pdu.sender is End.TARGET:
+        if not self._parked or pdu.sender is End.TARGET:
             return False
-        tag = out.pdu.get("ITT")
-        if any(parked.pdu.get("ITT") == tag for parked in self._parked):
+        tag = pdu.get("ITT")
+        if any(parked.get("ITT") == tag for slot in self._parked for parked in _pdus_of(slot)):
             return True
-        return "CmdSN" in out.pdu.fields and not out.pdu.get("I")
+        return "CmdSN" in pdu.fields and not pdu.get("I")
 
     def _take(self, slot: Slot) -> Out | Step:
         item = slot.items.popleft()
         if isinstance(item, Out):
             self._begun = None if item.stop is None else slot
         return item
+
+
+def _slot_of(out: Out, size: int) -> Slot:
+    return Slot(0, size, items=deque([out]), finished=True)
+
+
+def _pdus_of(slot: Slot) -> list[Pdu]:
+    own = [] if slot.pdu is None else [slot.pdu]
+    return own + [item.pdu for item in slot.items if isinstance(item, Out)]
 
 
 def _size(item: Chunk | Out | Step) -> int:

@@ -8,6 +8,7 @@ asked. Reading stops while too much waits to be written, so that backpressure go
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import or_
 from typing import Protocol
 
 import trio
@@ -18,6 +19,7 @@ from iscsiproxy.proxy.line import Chunk, Line, Out
 from iscsiproxy.proxy.numbering import Numbering, NumbersError
 from iscsiproxy.proxy.relay import Closable, Relay
 from iscsiproxy.session.events import Change, Delivered, Received, Unframed
+from iscsiproxy.session.snapshot import Phase
 from iscsiproxy.wire.framing import EVERYTHING, NEED_DATA, Framer, Header, NeedData, Run, Unframeable
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
@@ -303,16 +305,30 @@ class Link:
             return False
 
     def _may_go(self, out: Out) -> bool:
-        return self._pair.numbering.ready(out, self.destination.end)
+        return self._too_late(out) or self._pair.numbering.ready(out, self.destination.end)
+
+    def _too_late(self, out: Out) -> bool:
+        """Tell whether a PDU will never have room: the target was told that nothing follows, or has been closed."""
+        if self.destination.end is not End.TARGET:
+            return False
+        return not self.destination.writable or (bool(out.author) and out.of is None and self._logged_out(out))
+
+    def _logged_out(self, out: Out) -> bool:
+        return not out.raw and self._relay.trackers[End.TARGET].phase(self._pair.conn) is Phase.LOGOUT
 
     async def _deliver(self, out: Out) -> None:
         relay, pair, leg = self._relay, self._pair, self.destination
         pdu, changes = out.pdu, out.changes
+        if out.author and out.of is None and leg.end is End.TARGET and self._logged_out(out):
+            # It had to wait, and nothing is sent behind a Logout Request.
+            if relay.engine is not None:
+                relay.carry_out(relay.engine.authored_in_vain(out.author, relay.now))
+            return
         whole = not out.start and out.stop is None
         if whole and pdu.opcode in _WITH_ADDRESS:
             pdu, more = pair.readdress(leg, pdu)
             changes += more
-        header, data = leg.digests
+        header, data = map(or_, leg.digests, out.added)
         if bool(pdu.header_digest) != header or (bool(pdu.data) and bool(pdu.data_digest) != data):
             # The legs have settled on different digests: each carries its own.
             # A digest that both have is the peer's own, right or wrong.
@@ -325,6 +341,8 @@ class Link:
             pdu = pair.numbering.written(replace(out, pdu=pdu), leg.end)
         except NumbersError as error:
             relay.unnumbered(pair.conn, out.rules[-1] if out.rules else "", out.of, str(error))
+            if out.author and relay.engine is not None:
+                relay.carry_out(relay.engine.authored_in_vain(out.author, relay.now))
             return
         before = relay.before(pair.conn, leg.end, pdu)
         if not out.start:

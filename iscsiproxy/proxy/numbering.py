@@ -39,7 +39,8 @@ class Numbering:
         self._numbers = numbers
         self._conn = conn
         self._unsolicited: set[int] = set()  #: commands whose unsolicited data has not ended
-        self._cut: tuple[Pdu, Pdu] | None = None  #: a PDU whose begin has been written, and as what
+        #: The PDU whose begin has been written to an end: the event it came with, and as what it was written
+        self._cut: dict[End, tuple[int | None, Pdu]] = {}
         numbers.open(conn)
 
     def __repr__(self) -> str:
@@ -51,9 +52,11 @@ class Numbering:
             return True
         if out.patient and self._unsolicited:
             return False
-        if out.author and not out.fill:
+        if out.author and not out.fill and not out.extra:
             return True
-        return self._numbers.room(self._conn, out.pdu, authored=bool(out.author or out.extra))
+        # What takes a number that the initiator knows nothing of was not promised room for by anybody.
+        takes = out.author or out.extra or (out.original is not None and not out.named and not _consumes(out.original))
+        return self._numbers.room(self._conn, out.pdu, authored=bool(takes))
 
     def passed(self, to: End, header: Pdu) -> None:
         """Take note of a PDU that was written as it came."""
@@ -72,7 +75,8 @@ class Numbering:
         if not self.live:
             return pdu
         if out.start:
-            return self._cut[1] if self._cut is not None and self._cut[0] is pdu else pdu
+            of, begun = self._cut.get(to, (None, pdu))
+            return begun if of == out.of else pdu
         if out.author and out.of is None:
             new = self._authored(out, to)
         else:
@@ -81,7 +85,8 @@ class Numbering:
             new = resealed(pdu, new)
         if to is End.TARGET:
             self._follow(new)
-        self._cut = None if out.stop is None else (pdu, new)
+        if out.stop is not None:
+            self._cut[to] = (out.of, new)
         return new
 
     def unsent(self, pdu: Pdu, *, hidden: bool) -> None:
@@ -92,15 +97,18 @@ class Numbering:
         pdu = out.pdu
         if to is End.TARGET and pdu.opcode in _REQUESTS and pdu["ITT"] != NO_TAG and not out.raw:
             self._numbers.own(self._conn, pdu["ITT"])
-        if out.raw and not out.fill:
+        meant = frozenset(pdu.fields) if out.raw else _GIVEN & frozenset(pdu.fields)
+        translate = meant - out.fill - out.exact
+        if out.raw and not (out.fill or translate):
             return pdu
-        translate = frozenset() if out.raw else (_GIVEN & frozenset(pdu.fields)) - out.fill
         return self._numbers.author(self._conn, to, pdu, out.fill, translate)
 
     def _passing(self, out: Out, to: End) -> Pdu:
         numbers, conn, pdu = self._numbers, self._conn, out.pdu
         if out.author and not out.extra:
-            return pdu  # a copy: what the receiver meets twice is the fault
+            # A copy: what the receiver meets twice is the fault, and counts for nothing.
+            meant = frozenset(pdu.fields) - out.exact
+            return numbers.author(conn, to, pdu, frozenset(), meant) if numbers.active(conn) else pdu
         original, before, after = out.original, False, False
         if original is not None and ("CmdSN" if to is End.TARGET else "StatSN") not in out.named:
             before, after = _consumes(original), _consumes(pdu)
@@ -111,7 +119,8 @@ class Numbering:
             # Only the status is new; its data was counted all along.
             plain = numbers.outgoing(conn, to, pdu.with_fields({"S": 0}), exact=out.exact)
             return numbers.author(conn, to, plain.with_fields({"S": 1}), frozenset({"StatSN"}) - out.exact)
-        new = numbers.outgoing(conn, to, pdu, exact=out.exact, extra=out.extra or (after and not before))
+        extra = out.extra or (after and not before)
+        new = numbers.outgoing(conn, to, pdu, exact=out.exact, extra=extra, late=out.late)
         if original is not None and "CmdSN" in out.exact and to is End.TARGET:
             # The sender has used up its own, which nobody gets.
             numbers.unsent(conn, original.sender, original, "raw")

@@ -2,11 +2,13 @@
 
 The pair owns both sockets from the moment it is made: when `run` returns, or is cancelled, both are closed. A FIN from
 one peer becomes a FIN to the other, in its place in the stream; a RST becomes a RST. Faults may close a leg on their
-own; the other one then stays as it is until its peer ends it.
+own; the other one then stays as it is until its peer ends it. A leg that a fault stalls learns of the other's end when
+the stall is over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, cast
 
 import trio
@@ -200,11 +202,28 @@ class Pair:
         self._reset(link.source)
 
     def _reset(self, leg: Leg) -> None:
+        self._unless_stalled(leg, self._reset_now)
+
+    def _shut(self, leg: Leg) -> None:
+        self._unless_stalled(leg, self._shut_now)
+
+    def _unless_stalled(self, leg: Leg, act: Callable[[Leg], None]) -> None:
+        """Pass the end of one leg on to the other; a leg that a fault keeps silent learns of it when that is over."""
+        if leg.stalled and self._nursery is not None:
+            self._nursery.start_soon(self._when_it_is_over, leg, act)
+        else:
+            act(leg)
+
+    async def _when_it_is_over(self, leg: Leg, act: Callable[[Leg], None]) -> None:
+        await leg.unstalled()
+        act(leg)
+
+    def _reset_now(self, leg: Leg) -> None:
         if leg.reset():
             self._closed(leg, "rst", "proxy")
         self._finish()
 
-    def _shut(self, leg: Leg) -> None:
+    def _shut_now(self, leg: Leg) -> None:
         if leg.shut():
             self._closed(leg, "fin", "proxy")
 
@@ -245,10 +264,10 @@ class Pair:
         for leg in self._named(end):
             leg.stall(token)
 
-    def throttle(self, rate: int, size: int, token: int) -> None:
+    def throttle(self, rate: int, size: int, token: int, *, most: int = 0, seed: int = 0) -> None:
         """Write slowly to both legs."""
         for leg in self._legs.values():
-            leg.throttle(rate, size, token)
+            leg.throttle(rate, size, token, most=most, seed=seed)
 
     def resume(self, token: int) -> None:
         """End that stall or throttle, wherever it is."""

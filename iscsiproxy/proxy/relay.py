@@ -93,7 +93,7 @@ class Closable(Protocol):
     def stall(self, end: str, token: int) -> None:
         """Stall one leg or both."""
 
-    def throttle(self, rate: int, size: int, token: int) -> None:
+    def throttle(self, rate: int, size: int, token: int, *, most: int = 0, seed: int = 0) -> None:
         """Write slowly to both legs."""
 
     def resume(self, token: int) -> None:
@@ -255,6 +255,7 @@ class Relay:
                             command.extra,
                             command.original,
                             command.ticket,
+                            added=command.added,
                         )
                     )
             case Author():
@@ -263,7 +264,8 @@ class Relay:
                 if held is not None:
                     if command.unsent and held[2].pdu is not None:
                         # In its turn, for what stands before it may have the numbers that it leaves behind.
-                        held[2].items.append(Step(partial(self._unsent, held[0], held[2].pdu, command)))
+                        pdu = held[2].pdu
+                        held[2].items.append(Step(partial(self._unsent, held[0], pdu, command), pdu))
                     held[2].finished = True
                     del self._slots[command.slot]
             case Detach():
@@ -311,6 +313,7 @@ class Relay:
             fill=author.fill,
             raw=author.raw,
             patient=author.patient,
+            exact=author.exact,
         )
         if held is not None:
             held[2].items.append(out)
@@ -334,7 +337,7 @@ class Relay:
     def _throttle(self, pair: Closable, command: Throttle) -> None:
         if command.token in self._stalls:
             self._stalls.remove(command.token)
-            pair.throttle(command.rate, command.slice, command.token)
+            pair.throttle(command.rate, command.slice, command.token, most=command.most, seed=command.seed)
 
     def _in_turn(self, held: tuple[Closable, Line, Slot] | None, pair: Closable, act: Callable[[], None]) -> None:
         if held is not None:

@@ -32,6 +32,8 @@ class Aftermath:
         self.begun = False
         self._mark = 0
         self._ends: dict[int, Closed] = {}
+        #: The legs that the fault itself has reset, while it lasted
+        self._cut: dict[int, dict[End, Closed]] = {}
         self._logouts: dict[int, Received] = {}
         self._goods: dict[int, Received] = {}
         self._news = trio.Event()
@@ -50,6 +52,8 @@ class Aftermath:
                 self._ends.setdefault(event.conn, event)
                 self._news.set()
                 self._news = trio.Event()
+            case Closed(by="fault", how="rst") if not self.begun:
+                self._cut.setdefault(event.conn, {})[event.leg] = event
             case Received(leg=End.INITIATOR, pdu=pdu) if pdu.opcode == Opcode.LOGOUT_REQUEST:
                 self._logouts.setdefault(event.conn, event)
             case Received(leg=End.TARGET, pdu=pdu) if self._is_good(pdu):
@@ -111,9 +115,9 @@ class Aftermath:
 
     async def _judge_end(self, driver: Driver, hang: float) -> Finding:
         with trio.move_on_after(hang):
-            while any(conn and conn not in self._ends for conn in self.fired):
+            while self._left():
                 await self._news.wait()
-        left = [conn for conn in self.fired if conn and conn not in self._ends]
+        left = self._left()
         if left:
             return self._found("fail", f"connection {left[0]}, which met the fault, is still there after {hang:g} s")
         behind = await driver.behind(anew=True)
@@ -123,8 +127,22 @@ class Aftermath:
             "pass", f"the connection is gone, and a new login works: {behind.text}", *self._how_they_ended()
         )
 
+    def _left(self) -> list[int]:
+        """Give the connections that met the fault and are still there: nobody has ended them, nor the fault itself."""
+        victims = {end for end in End if self._victim in ("both", end.value)}
+        return [
+            conn
+            for conn in self.fired
+            if conn and conn not in self._ends and not victims <= self._cut.get(conn, {}).keys()
+        ]
+
     def _how_they_ended(self) -> tuple[Evidence, ...]:
-        return tuple(_ended(self._ends[conn]) for conn in self.fired if conn in self._ends)
+        ends = [
+            end
+            for conn in self.fired
+            for end in ([self._ends[conn]] if conn in self._ends else self._cut.get(conn, {}).values())
+        ]
+        return tuple(map(_ended, ends))
 
     def _found(self, verdict: Verdict, text: str, *evidence: Evidence) -> Finding:
         return Finding(about="aftermath", verdict=verdict, text=f"{self._kind}: {text}", evidence=evidence)
@@ -135,5 +153,5 @@ def _seen(event: Received) -> Evidence:
 
 
 def _ended(event: Closed) -> Evidence:
-    text = f"{event.how.upper()} by the {event.leg}"
+    text = f"{event.how.upper()} {f'to the {event.leg}' if event.by == 'fault' else f'by the {event.leg}'}"
     return Evidence(n=event.n, at=event.at, conn=event.conn, leg=str(event.leg), text=text)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from iscsiproxy.engine.captures import REQUESTS
-from iscsiproxy.engine.facts import Look, Rng
+from iscsiproxy.engine.facts import Captured, Look, Rng
 from iscsiproxy.journal import Record
 from iscsiproxy.runs.faces import Faces
 from iscsiproxy.runs.verdicts import Evidence
@@ -24,6 +24,7 @@ from iscsiproxy.session.events import (
     ConnectFailed,
     Delivered,
     Event,
+    Fired,
     FullFeature,
     IoDone,
     Pinged,
@@ -36,7 +37,7 @@ from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["DIGITS", "Scene", "evidence_of", "told"]
+__all__ = ["DIGITS", "Scene", "evidence_of", "evidence_of_name", "told"]
 
 Victim = Literal["initiator", "target", "both"]
 
@@ -275,6 +276,15 @@ def evidence_of(event: Event, record: Record | None = None) -> Evidence:
     return Evidence(n=event.n, at=round(event.at, DIGITS), conn=event.conn, leg=leg, text=told(event, record))
 
 
+def evidence_of_name(name: str, captured: Captured) -> Evidence | None:
+    """Give what a name is bound to, the last of a collection, as evidence; None for what is no PDU."""
+    look = captured.members[-1].look
+    if look.pdu is None or not look.n:
+        return None
+    text = f"{name} is {_summary(look.pdu, None)}"
+    return Evidence(n=look.n, at=round(look.at, DIGITS), conn=look.conn, leg=look.leg, text=text)
+
+
 def told(event: Event, record: Record | None = None) -> str:
     """Tell an event in one line."""
     match event:
@@ -296,6 +306,8 @@ def told(event: Event, record: Record | None = None) -> str:
             return f"barrier {event.barrier} {event.what}" + (f" by #{event.of}" if event.of is not None else "")
         case Bound():
             return f"{event.name} is #{event.of}"
+        case Fired():
+            return ": ".join(filter(None, (f"{event.act} by rule {event.rule}", event.text, event.label)))
         case _:
             text = getattr(event, "text", "")
             return f"{type(event).__name__}{f': {text}' if text else ''}"
@@ -303,7 +315,7 @@ def told(event: Event, record: Record | None = None) -> str:
 
 def _summary(pdu: Pdu, record: Record | None) -> str:
     """Describe a PDU by what its record knows: a journal does not keep all data, but its length and its digests."""
-    length = len(pdu.data) if record is None else record.data_length
+    length = pdu["DataSegmentLength"] if record is None else record.data_length
     data = pdu.data if len(pdu.data) == length else bytes(length)
     text = summary(Pdu(pdu.bhs, pdu.ahs, b"", data))
     if record is not None and record.header_digest_ok is False:

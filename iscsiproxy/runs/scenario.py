@@ -31,7 +31,7 @@ from iscsiproxy.runs.needs import asks_login, unmet, with_facts
 from iscsiproxy.runs.outcome import finding_of, result_of
 from iscsiproxy.runs.plan import RunPlan, known_facts, own_waits
 from iscsiproxy.runs.recording import Recording
-from iscsiproxy.session.events import Decided, Event, FullFeature, IoDone, Staged
+from iscsiproxy.session.events import Decided, Event, FullFeature, IoDone, Pinged, Staged
 from iscsiproxy.session.snapshot import Phase, Snapshot
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
@@ -79,6 +79,7 @@ class _Run:
         self._unsettled = False  #: a leg has not settled on what `negotiate` wants
         self._judged = False
         self._acting = False  #: an actor has steps to do yet
+        self._pinged: set[int] = set()  #: the barriers that were answered, or can be no more
         self._broken: list[Exception] = []
 
     def __repr__(self) -> str:
@@ -203,8 +204,34 @@ class _Run:
             if not self._unfired():  # else that is told
                 self._find("rule", "inconclusive", "no rule has fired")
             return
+        if not plan.scenario.expect:
+            await self._not_hung()
         finding = await self._aftermath.judge(driver, hang=plan.scenario.timing.hang)
         self._last = finding
+
+    async def _not_hung(self) -> None:
+        """Have the victim answer on every connection that met the fault: no expectation has asked for that.
+
+        What it says, or does not, is told by the `Pinged` events. Where no ping may be sent, nobody waits: the
+        initiator may have nothing left to ask.
+        """
+        relay, victim = self._relay, self._scenario.victim
+        if relay is None:
+            return
+        sent = {
+            relay.ping(conn, end, "the end", scenario=self._scenario.name)
+            for conn in self._aftermath.fired
+            if conn in relay.pairs and self._may_ping(conn)
+            for end in End
+            if victim in ("both", end.value)
+        }
+        while not (sent <= self._pinged or self._broken or self._crashes()):
+            await self._newer()
+
+    def _may_ping(self, conn: int) -> bool:
+        assert self._relay is not None
+        view = self._relay.trackers[End.INITIATOR].snapshot(conn, None, at=self._now)
+        return view.conn.phase is Phase.FULL_FEATURE and view.session is not None and view.session.type == "Normal"
 
     async def _alone(self) -> None:
         """Wait until nobody is connected: the fault is to meet a session of its own."""
@@ -330,6 +357,8 @@ class _Run:
                     self._needs_at_login(event)
             if isinstance(event, Decided) and event.what == "skipped" and event.rule.endswith(f"/{NEGOTIATE}"):
                 self._unsettled = True
+            if isinstance(event, Pinged) and event.what != "sent":
+                self._pinged.add(event.barrier)
             if self._aftermath.take(event):
                 self._good.set()
                 self._good = trio.Event()

@@ -198,7 +198,10 @@ def _kept(plan: SuitePlan, run: RunResult, folder: Path | None, listener: Listen
             return replace(run, files={})
         run = replace(run, files={kind: str(home / Path(path).name) for kind, path in run.files.items()})
         folder = home
-    _write(folder / "result.json", run_json(run).encode())
+    try:
+        _write(folder / "result.json", run_json(run).encode())
+    except UsageError as error:
+        listener.said(f"{error}: the verdict of {run.name} is not there")  # it is told, and the other runs go on
     return run
 
 

@@ -14,6 +14,7 @@ from iscsiproxy.engine.facts import Captured, Look, Rng
 from iscsiproxy.engine.match import Matcher
 from iscsiproxy.engine.moments import Course
 from iscsiproxy.language.spec import Expectation, Moment, Outcome, Timing, Verdict
+from iscsiproxy.runs.evidence import evidence_of_name
 from iscsiproxy.runs.verdicts import Evidence, Result
 from iscsiproxy.runs.witness import LASTING, Way, Witness, names_of, ways
 
@@ -258,15 +259,25 @@ class Window:
         for follower in self._followers:
             follower.over = True
         opened = [] if self._opened is None else [self._opened]
+        known = {one.text.rpartition(": ")[2] for one in opened}
+        named = [one for one in self._named() if one.text.partition(" is ")[2] not in known]
         self.result = Result(
             verdict=verdict,
             kind="expectation",
             text=text_of(self.expectation),
             why=why,
             note=note or self.expectation.note,
-            evidence=tuple(dict.fromkeys((*opened, *self._found, *evidence))),
+            evidence=tuple(dict.fromkeys((*named, *opened, *self._found, *evidence))),
             position=self.expectation.position,
         )
+
+    def _named(self) -> list[Evidence]:
+        """Give what the patterns speak of, in the order in which it was bound."""
+        patterns = [witness for _, witness in self._outcomes] + ([] if self._pattern is None else [self._pattern])
+        captures = self._court.captures
+        names = sorted(frozenset().union(*(names_of(witness.pattern) for witness in patterns)) & captures.keys())
+        told = (evidence_of_name(name, captures[name]) for name in names)
+        return sorted((one for one in told if one is not None), key=lambda one: one.n)
 
     def _ended(self) -> str:
         event = self._court.event

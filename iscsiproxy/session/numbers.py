@@ -159,12 +159,22 @@ class Numbers:
             elif opcode != Opcode.DATA_IN:
                 connection.statuses.hint(stat_sn)
 
-    def outgoing(self, conn: int, to: End, pdu: Pdu, *, exact: frozenset[str] = _NONE, extra: bool = False) -> Pdu:
+    def outgoing(
+        self,
+        conn: int,
+        to: End,
+        pdu: Pdu,
+        *,
+        exact: frozenset[str] = _NONE,
+        extra: bool = False,
+        late: bool = False,
+    ) -> Pdu:
         """Give a PDU in the receiver's numbers, and take note that it is written to `to` now.
 
         One that is the same there is the very same object. Fields in `exact` stay as they are and count for nothing. An
         `extra` one goes behind the PDU whose numbers it has, takes the next ones of its own, and moves on what follows;
-        but a status that has not gone yet counts as the status it is (the last piece of a split Data-In).
+        but a status that has not gone yet counts as the status it is (the last piece of a split Data-In). A `late` one
+        stood back behind others of its connection, and acknowledges no less than those.
 
         Digests are not made right. Raises NumbersError if an extra one cannot be numbered.
         """
@@ -173,7 +183,7 @@ class Numbers:
             return pdu
         try:
             if to is End.TARGET:
-                return to_target(connection, pdu, exact, extra=extra)
+                return to_target(connection, pdu, exact, extra=extra, late=late)
             return to_initiator(connection, pdu, exact, extra=extra)
         except ValueError as error:
             raise NumbersError(str(error)) from error

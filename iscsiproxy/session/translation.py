@@ -117,7 +117,9 @@ class ConnectionNumbers:
 # --- towards the target ----------------------------------------------------------------------------------------------
 
 
-def to_target(connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str], *, extra: bool) -> Pdu:
+def to_target(
+    connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str], *, extra: bool, late: bool = False
+) -> Pdu:
     """Give an initiator's PDU as the target is to get it now.
 
     Raises ValueError if an extra one cannot be numbered, or if it was hidden before.
@@ -135,6 +137,11 @@ def to_target(connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str], *,
         if "CmdSN" in exact:
             pass
         elif pdu["I"]:
+            coming = commands.coming
+            if coming is not None and (extra or (gt(new["CmdSN"], coming) and opcode != Opcode.TMF_REQUEST)):
+                # Commands before it stand back, or it is a while since the request that it is a part of. What is right
+                # is the next one now, but where it tells which commands a function is about (RFC 7143 11.5.1).
+                new["CmdSN"] = coming
             commands.hint(cmd_sn)
         elif extra:
             commands.hint(cmd_sn)
@@ -155,7 +162,10 @@ def to_target(connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str], *,
         new = {"ITT": session.tags.forward(pdu["ITT"])}
     login = opcode == Opcode.LOGIN_REQUEST and not connection.answered
     if "ExpStatSN" in new and "ExpStatSN" not in exact and not login:
-        new["ExpStatSN"] = acknowledge(connection, pdu["ExpStatSN"])
+        acked = pdu["ExpStatSN"]
+        if late and connection.acks.heard is not None and lt(acked, connection.acks.heard):
+            acked = connection.acks.heard
+        new["ExpStatSN"] = acknowledge(connection, acked)
     result = _changed(pdu, new, exact)
     if opcode in REQUESTS or opcode in WITHOUT_CMDSN:
         _remember(connection, result.bhs, pdu.bhs)
@@ -265,12 +275,18 @@ def to_initiator(connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str],
     new = in_initiator_numbers(connection, pdu)
     itt = session.tags.back(pdu["ITT"])
     if "ExpCmdSN" not in exact and "MaxCmdSN" not in exact:
-        new["ExpCmdSN"], new["MaxCmdSN"] = window(connection, pdu["ExpCmdSN"], pdu["MaxCmdSN"])
+        expected, maximum = pdu["ExpCmdSN"], pdu["MaxCmdSN"]
+        if extra:
+            # It may be a while since the PDU that it is a part of: others have said more by now.
+            expected, maximum = _known(connection.expected.heard, expected), _known(connection.maximum.heard, maximum)
+        new["ExpCmdSN"], new["MaxCmdSN"] = window(connection, expected, maximum)
     if "StatSN" not in exact:
         stat_sn = pdu["StatSN"]
         if not counts(pdu, opcode, itt):
             if opcode != Opcode.DATA_IN:
                 statuses.hint(stat_sn)
+                if extra:
+                    new["StatSN"] = _known(statuses.coming, new["StatSN"])
         elif extra and statuses.next is not None and lt(stat_sn, statuses.next):
             new["StatSN"] = statuses.borrow()
         else:

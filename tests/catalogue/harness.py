@@ -25,7 +25,7 @@ from iscsiproxy.session.events import Closed, Delivered, Event, Fired, Received
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.serial import add
-from tests.engine.dialogue import Dialogue, Sent
+from tests.engine.dialogue import Dialogue
 
 __all__ = [
     "Claims",
@@ -108,14 +108,10 @@ def moved(pdu: Pdu, **by: int) -> Pdu:
 
 
 def also(pdu: Pdu, *, instead: Pdu | None = None) -> Callable[[Dialogue], Pdu | None]:
-    """Make a step that says a PDU only where the proxy has sent one of its own, and says `instead` where it has not."""
+    """Make a step that says a PDU where a rule has fired, and `instead` where none has: what becomes of a fault."""
 
     def say(talk: Dialogue) -> Pdu | None:
-        return (
-            pdu
-            if any(one.out is not None and one.out.author for one in talk.wire if isinstance(one, Sent))
-            else instead
-        )
+        return pdu if any(one.kind == "fired" for one in talk.reports) else instead
 
     return say
 
@@ -275,6 +271,14 @@ class Played:
         assert last.keys() <= closed.keys(), "a connection goes on"
         assert all(n < closed[conn].n for conn, n in last.items()), "bytes behind the end"
 
+    def lateness(self) -> list[float]:
+        """Give how much later than it was said each PDU of the script came here, all of them whole and in order."""
+        said = [one for one in self.said.values() if one.pdu.sender is self.leg.other]
+        pieces = self._pieces()[-len(said) :]
+        assert [one.data for one in pieces] == [one.pdu.raw for one in said]
+        Claims.made.add(self.leg)
+        return [piece.at - one.at for piece, one in zip(pieces, said, strict=True)]
+
     def assert_late(self, pdu: Pdu, seconds: float, *, at: int = 0) -> None:
         """Assert that a PDU, behind its first `at` bytes, came so much later than it was said.
 
@@ -289,6 +293,21 @@ class Played:
         assert [one.at for one in pieces if one.of == n] == [when] * bool(at) + [due]
         assert seconds > 0
         assert b"".join(one.data for one in pieces) == b"".join(one.pdu.raw for one in self.came)
+        Claims.made.add(self.leg)
+
+    def assert_refused(self, *conns: int) -> None:
+        """Assert that just these connections were not accepted: the initiator got a RST on each, and nothing else."""
+        assert self.leg is End.INITIATOR
+        accepted = {one.conn for one in self.events if one.conn in conns and not isinstance(one, Closed)}
+        assert not accepted, f"connections {accepted} were accepted"
+        closed = [one for one in self.events if isinstance(one, Closed) and one.conn in conns and one.leg is self.leg]
+        assert [(one.conn, one.how, one.by) for one in closed] == [(conn, "rst", "fault") for conn in conns]
+        Claims.made.add(self.leg)
+
+    def assert_throttled(self, rate: int, size: int) -> None:
+        """Assert that at the end all that this end gets comes at that rate, so many bytes at a time."""
+        assert self.talk is not None
+        assert [(rate, size)] == [one[1:] for one in self.talk.throttles.values()]
         Claims.made.add(self.leg)
 
     # --- how it is found out ---

@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["HERE", "TABLE", "Row", "proofs", "rows", "table"]
+__all__ = ["HERE", "REAL", "TABLE", "Row", "proofs", "rows", "shown", "table"]
 
 HERE = Path(__file__).parent
+#: Where the tests with real peers are.
+REAL = HERE.parent / "real"
 #: The table that is generated.
 TABLE = HERE.parent.parent / "faults" / "CATALOGUE.md"
 _VICTIMS = ("target", "initiator", "both")
@@ -72,22 +74,48 @@ def proofs(folder: Path = HERE) -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(found[name]) for name in rows() if name in found}
 
 
+def shown(folder: Path = REAL) -> frozenset[str]:
+    """Give the rows that are shown between real peers: those in every `ROWS = (...)` of a test there.
+
+    Raises ValueError for a row that there is not.
+    """
+    found: set[str] = set()
+    for path in sorted(folder.glob("test_*.py")):
+        for node in ast.parse(path.read_bytes(), filename=str(path)).body:
+            if isinstance(node, ast.Assign) and any(
+                isinstance(to, ast.Name) and to.id == "ROWS" for to in node.targets
+            ):
+                found |= {str(one.value) for one in ast.walk(node.value) if isinstance(one, ast.Constant)}
+    if unknown := found - rows().keys():
+        raise ValueError(f"there is no row {', '.join(sorted(unknown))}")
+    return frozenset(found)
+
+
 def table() -> str:
     """Make the table."""
-    proven = proofs()
+    proven, real = proofs(), shown()
     lines = [
         "# The catalogue of faults",
         "",
         f"{len(proven)} of {len(rows())} faults are proven: written as a scenario and played, with the bytes that then",
         "reach the victim compared to those that were sent. `tests/catalogue` has the scenarios; this table is made by",
         "`python -m tests.catalogue`. Clauses without a name are sections of RFC 7143.",
+        "",
+        f"{len(real)} are shown on real peers too, with tgtd as the target and QEMU as the initiator, and tshark",
+        "reads them on the leg of the victim: `tests/real/test_catalogue.py` has one test for each, named by its row.",
     ]
     family = ""
     for row in rows().values():
         if row.family != family:
             family = row.family
-            lines += ["", f"## {family}", "", "| fault | victim | what happens | clauses | proven by |"]
-            lines += ["|---|---|---|---|---|"]
+            lines += [
+                "",
+                f"## {family}",
+                "",
+                "| fault | victim | what happens | clauses | proven by | also on tgtd and QEMU |",
+            ]
+            lines += ["|---|---|---|---|---|---|"]
         by = ", ".join(f"`{one.partition('::')[2]}`" for one in proven.get(row.id, ()))
-        lines.append(f"| {row.id} | {row.victim} | {row.title} | {row.clauses} | {by or '–'} |")
+        also = "yes" if row.id in real else "–"
+        lines.append(f"| {row.id} | {row.victim} | {row.title} | {row.clauses} | {by or '–'} | {also} |")
     return "\n".join(lines) + "\n"

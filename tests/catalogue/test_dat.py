@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.catalogue.harness import Fields, Step, altered, at_initiator, at_target, row
-from tests.engine.dialogue import NO_TAG, data_in, data_out, r2t, read, scsi_response, write
+from tests.engine.dialogue import NO_TAG, Dialogue, data_in, data_out, r2t, read, scsi_response, write
+from tests.session.dialogue import NAMES, TPGT, login_request, login_response
 
 __all__: list[str] = []
 
@@ -59,6 +60,30 @@ def test_an_empty_data_out_among_the_others() -> None:
     played = at_target(rules, *WRITING)
     empty = altered(DATA_OUT[0], {"data": b"", "DataSN": 1, "BufferOffset": 1024})
     played.assert_got(WRITE, DATA_OUT[0], empty, *(altered(DATA_OUT[sn], {"DataSN": sn + 1}) for sn in (1, 2, 3)))
+
+
+@row("DAT-10")
+def test_data_outs_come_in_small_pieces() -> None:
+    played = at_target("- {when: Data-Out, do: {split: 512}}", *WRITING)
+    pieces = [data_out(2, sn, bytes(512), ttt=7, BufferOffset=512 * sn, F=int(sn == 7)) for sn in range(8)]
+    played.assert_got(WRITE, *pieces)
+
+
+@row("DAT-11")
+def test_data_outs_are_merged_beyond_what_the_target_takes() -> None:
+    rules = """
+    - when: Data-Out where DataSN == 0 and declared.target.MaxRecvDataSegmentLength < 4096 nth 1
+      do: {merge: 4}
+    """
+
+    def login(talk: Dialogue) -> None:
+        """Log in; the target takes no more than 1024 bytes."""
+        talk.say(login_request(NAMES), login_response({**TPGT, "MaxRecvDataSegmentLength": "1024"}))
+
+    played = at_target(rules, login, *WRITING, login=False)
+    merged = data_out(2, 0, bytes(4096), ttt=7, F=1)
+    played.assert_got(WRITE, merged)
+    assert merged["DataSegmentLength"] == 4096
 
 
 @pytest.mark.parametrize(
@@ -227,34 +252,18 @@ def test_an_acknowledgement_is_asked_for() -> None:
 
 @row("DAT-32")
 def test_the_status_gets_a_response_of_its_own() -> None:
-    rules = """
-    - when: Data-In where S nth 1
-      do:
-        - duplicate: {Opcode: 0x21, A: 0, S: 0, LUN: 0, TTT: 0, DataSN: DataSN + 1, BufferOffset: 0, data: ""}
-        - set: {S: 0, U: 0, Status: 0, StatSN: 0, ResidualCount: 0}
-    """
+    rules = "- {when: Data-In where S nth 1, do: {split: {status: apart}}}"
     both = data_in(2, 1, bytes(512), F=1, S=1, U=1, StatSN=101, BufferOffset=1024, ResidualCount=2560)
-    played = at_initiator(rules, READ, DATA_IN[0], both)
+    later = scsi_response(3, 102)
+    played = at_initiator(rules, READ, DATA_IN[0], both, later)
     response = scsi_response(2, 101, U=1, ResidualCount=2560, ExpDataSN=2)
-    played.assert_got(DATA_IN[0], altered(both, {"S": 0, "U": 0, "StatSN": 0, "ResidualCount": 0}), response)
+    plain = altered(both, {"S": 0, "U": 0, "StatSN": 0, "ResidualCount": 0})
+    played.assert_got(DATA_IN[0], plain, response, later)
 
 
 @row("DAT-33")
 def test_the_status_moves_into_the_last_data_in() -> None:
-    # Flags and residual counts are in the same places in both.
-    rules = """
-    - when: Data-In where F and not S nth 1 as last
-      do: drop
-    - when: SCSI-Response of last where Status == GOOD
-      do:
-        - set:
-            Opcode: 0x25
-            BHS.1.7: 1
-            SNACKTag: none
-            ExpDataSN: last.DataSN
-            BidirectionalReadResidualCount: last.BufferOffset
-            data: last.data
-    """
+    rules = "- {when: Data-In where F and not S nth 1, do: {merge: {count: 1, status: folded}}}"
     done, later = scsi_response(2, 101, ExpDataSN=4, U=1, ResidualCount=8), scsi_response(3, 102)
     played = at_initiator(rules, READ, *DATA_IN, done, read(3, 11), later)
     folded = altered(DATA_IN[3], {"S": 1, "StatSN": 101, "U": 1, "ResidualCount": 8})
@@ -312,6 +321,50 @@ def test_the_response_overtakes_the_data() -> None:
     """
     played = at_initiator(rules, *READING, 1)
     played.assert_order(READ_DONE, DATA_IN[3])
+
+
+@row("DAT-39")
+def test_data_comes_behind_the_status() -> None:
+    rules = """
+    - when: Data-In where F nth 1 as last
+    - when: SCSI-Response of last
+      do: [pass, {replay: last}]
+    """
+    played = at_initiator(rules, *READING)
+    played.assert_added(READ_DONE, DATA_IN[3])
+
+
+@row("DAT-24")
+def test_two_r2ts_where_one_was_agreed_on() -> None:
+    rules = "- {when: R2T where key.MaxOutstandingR2T == 1 nth 1, do: {split: {into: 2, in_turn: no}}}"
+    half = [r2t(2, 7, DesiredDataTransferLength=2048, BufferOffset=2048 * n, R2TSN=n) for n in (0, 1)]
+    behind = r2t(2, 9, 1, DesiredDataTransferLength=512)
+    played = at_initiator(rules, WRITE, ASK, behind)
+    tag = played.victim[2]["TTT"]
+    assert tag not in (7, NO_TAG)
+    played.assert_got(half[0], altered(half[1], {"TTT": tag}), altered(behind, {"R2TSN": 2}))
+
+
+@row("DAT-25")
+def test_r2ts_come_in_small_pieces() -> None:
+    # Each piece comes when the one before it is answered; to the target the answers are the burst it asked for.
+    rules = "- {when: R2T nth 1, do: {split: 1024}}"
+
+    def burst(sn: int) -> Step:
+        def say(talk: Dialogue) -> Pdu:
+            asked = talk.sent(End.INITIATOR)[-1].pdu
+            if asked["DesiredDataTransferLength"] == 4096:
+                return DATA_OUT[sn]
+            return altered(DATA_OUT[sn], {"TTT": asked["TTT"], "DataSN": 0, "F": 1})
+
+        return say
+
+    played = at_initiator(rules, WRITE, ASK, *(burst(sn) for sn in range(4)), WRITE_DONE)
+    tags = [pdu["TTT"] for pdu in played.victim if pdu.label == "R2T"]
+    assert len(set(tags)) == 4
+    pieces = [r2t(2, tag, n, DesiredDataTransferLength=1024, BufferOffset=1024 * n) for n, tag in enumerate(tags)]
+    played.assert_got(*pieces, WRITE_DONE)
+    played.at(End.TARGET).assert_got(WRITE, *DATA_OUT)
 
 
 @row("DAT-40")

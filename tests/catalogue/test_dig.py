@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from iscsiproxy.wire.digest import digest
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.sense import SenseCode, encode_sense
 from tests.catalogue.harness import Fields, Part, Step, altered, at_initiator, at_target, play, row
 from tests.engine.dialogue import (
+    Dialogue,
     data_in,
     data_out,
     nop_in,
@@ -21,10 +23,11 @@ from tests.engine.dialogue import (
     tmf,
     write,
 )
-from tests.session.dialogue import NO_TAG, response
+from tests.session.dialogue import NAMES, NO_TAG, TPGT, login_request, login_response, response
 
 __all__: list[str] = []
 
+DIGEST_PARTS = ("header-digest", "data-digest")
 DIGESTS = {"HeaderDigest": "CRC32C", "DataDigest": "CRC32C"}
 WRITE, DATA = write(2, 10, bytes(512)), data_out(2, 0, bytes(1000))
 READ, TOLD, DONE = read(2, 10), data_in(2, 0, bytes(1000)), scsi_response(2, 101)
@@ -129,8 +132,6 @@ def test_the_length_is_a_little_wrong(by: str, length: int, keys: dict[str, str]
     played.at(End.INITIATOR).assert_changed(TOLD, {"DataSegmentLength": length})
 
 
-# A PDU without digests has its additional header segment just where its data would begin, so data that is not counted
-# in DataSegmentLength is one.
 @pytest.mark.parametrize(
     ("pdu", "ahs"),
     [
@@ -141,11 +142,65 @@ def test_the_length_is_a_little_wrong(by: str, length: int, keys: dict[str, str]
     ],
 )
 def test_an_additional_header_segment(pdu: Pdu, ahs: str) -> None:
-    words = len(ahs) // 8
-    text = f"""
-    - when: {pdu.label} nth 1
-      do: {{set: {{data: 0x{ahs}, TotalAHSLength: {words}, DataSegmentLength: 0}}}}
-    """
     other = nop_out(9, 12)
-    played = at_target(text, pdu, other)
-    played.assert_got(altered(pdu, {"ahs": bytes.fromhex(ahs)}), other)
+    for keys in ({}, DIGESTS):
+        played = at_target(f"- {{when: {pdu.label} nth 1, do: {{set: {{AHS: 0x{ahs}}}}}}}", pdu, other, keys=keys)
+        played.assert_changed(pdu, {"ahs": bytes.fromhex(ahs)})
+
+
+@row("DIG-11")
+def test_a_digest_that_leaves_out_the_padding() -> None:
+    rules = "- {when: 'NOP-Out or Data-In where length % 4 != 0', do: {corrupt: {what: data-digest, digest: unpadded}}}"
+    told = data_in(2, 0, bytes(range(251)))
+    played = play(rules, READ, told, PING, keys=DIGESTS)
+    played.assert_changed(PING, {"data_digest": digest([PING.data])})
+    played.at(End.INITIATOR).assert_changed(told, {"data_digest": digest([told.data])})
+    assert played.victim[-1].data_digest_ok() is False
+
+
+DIGESTS_HERE = """
+negotiate:
+  {leg}: {{HeaderDigest: CRC32C, DataDigest: CRC32C}}
+  {other}: {{HeaderDigest: None, DataDigest: None}}
+rules:
+  - when: full-feature
+    do: {{note: here}}
+"""
+
+
+@row("DIG-17")
+@pytest.mark.parametrize("leg", End)
+def test_digests_on_one_leg_only(leg: End) -> None:
+    # The initiator leaves the choice to the target; the proxy leaves none to either of them.
+    either, none = dict.fromkeys(DIGESTS, "CRC32C,None"), dict.fromkeys(DIGESTS, "None")
+    keys = {leg: DIGESTS, leg.other: none}
+    who, welcome = login_request({**NAMES, **either}), login_response({**TPGT, **keys[End.TARGET]})
+    calm = login_response({**TPGT, **none})
+
+    def welcomed(talk: Dialogue) -> Pdu:
+        return calm if talk.sent(End.TARGET)[-1].pdu == who else welcome
+
+    script = (who, welcomed, READ, TOLD, DONE, PING)
+    played = play(DIGESTS_HERE.format(leg=leg, other=leg.other), *script, login=False)
+
+    def on(end: End, *pdus: Pdu) -> list[bytes]:
+        return [pdu.sealed(header=end is leg, data=end is leg).raw for pdu in pdus]
+
+    asked = login_request({**NAMES, **keys[End.TARGET]})
+    played.assert_got(asked.raw, *on(End.TARGET, READ, PING))
+    hello = login_response({**TPGT, **keys[End.INITIATOR]})
+    played.at(End.INITIATOR).assert_got(hello.raw, *on(End.INITIATOR, TOLD, DONE))
+
+
+@row("DIG-18")
+@pytest.mark.parametrize("part", DIGEST_PARTS)
+def test_digests_begin_one_pdu_too_early(part: str) -> None:
+    rules = f"- {{when: 'Login-Request or Login-Response where T and NSG == 3', do: {{corrupt: {{what: {part}, digest: added}}}}}}"
+    who, welcome = login_request({**NAMES, **DIGESTS}), login_response({**TPGT, **DIGESTS})
+    played = play(rules, who, welcome, READ, DONE, login=False)
+    header = part == "header-digest"
+    for pdu, leg in ((who, End.TARGET), (welcome, End.INITIATOR)):
+        early = pdu.sealed(header=header, data=not header)
+        assert len(early) == len(pdu) + 4
+        behind = [one.sealed(header=True, data=True).raw for one in ((READ,) if leg is End.TARGET else (DONE,))]
+        played.at(leg).assert_got(early.raw, *behind)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.text import encode_text
-from tests.catalogue.harness import Fields, at_initiator, at_target, row, runs_of
+from tests.catalogue.harness import Fields, also, altered, at_initiator, at_target, moved, row, runs_of
+from tests.engine.dialogue import nop_in, nop_out, read, text_request
 from tests.session.dialogue import ISID, NAMES, NO_TAG, TPGT, login_request, login_response
 
 __all__: list[str] = []
@@ -18,9 +19,10 @@ OFFERS = {"HeaderDigest": "None", "MaxBurstLength": "65536", "InitialR2T": "Yes"
 #: A login in two requests: who it is, then what is offered.
 WHO = login_request(NAMES, CSG=0, NSG=1)
 WELCOME = login_response(TPGT, CSG=0, NSG=1, TSIH=0)
-OFFER = login_request(OFFERS)
+OFFER = login_request(OFFERS, ExpStatSN=101)
 ANSWER = login_response(OFFERS, StatSN=101)
 LOGIN = (WHO, WELCOME, OFFER, ANSWER)
+OFFERS_TEXT = encode_text(OFFERS.items())
 
 
 def text(*parts: Mapping[str, str]) -> bytes:
@@ -68,14 +70,47 @@ def test_the_first_request_is_changed(act: str, changes: Fields) -> None:
 
 
 @row("LOG-07")
-@pytest.mark.parametrize("opcode", [Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TEXT_REQUEST])
-def test_something_else_than_a_login_comes_first(opcode: int) -> None:
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("NOP-Out", nop_out(0, 10, I=1)),
+        ("SCSI-Command, CDB: READ lba=0 blocks=8", read(0, 10)),
+        ("Text-Request", text_request(0, 10, b"", I=1)),
+    ],
+)
+def test_something_else_than_a_login_comes_first(fields: str, expected: Pdu) -> None:
     rules = f"""
-    - when: Login-Request nth 1
-      do: {{set: {{Opcode: {opcode}, BHS.1: 0x80, data: ""}}}}
+    - when: Login-Request nth 1 as login
+      do:
+        - inject: {{pdu: {fields}, CmdSN: login.CmdSN, ExpStatSN: 0, as: first}}
     """
     played = at_target(rules, *LOGIN, login=False)
-    played.assert_changed(WHO, {"Opcode": opcode, "BHS.1": 0x80, "data": b""})
+    first = altered(expected, {"ITT": played.authored[0]["ITT"], "ExpStatSN": 0})
+    played.assert_added(None, first)
+
+
+@row("LOG-08")
+def test_a_ping_in_the_middle_of_a_login() -> None:
+    rules = """
+    - when: Login-Request nth 2
+      do:
+        - inject: {pdu: NOP-Out, as: ping}
+    """
+    played = at_target(rules, *LOGIN, login=False)
+    played.assert_added(WHO, nop_out(played.authored[0]["ITT"], 10, I=1))
+
+
+@row("LOG-09")
+def test_a_login_request_when_the_login_is_over() -> None:
+    rules = """
+    - when: SCSI-Command nth 1
+      do:
+        - inject: {pdu: Login-Request, T: 1, CSG: 1, NSG: 3, TSIH: session.TSIH, CID: conn.CID, ISID: session.ISID}
+    """
+    command = read(2, 10)
+    played = at_target(rules, *LOGIN, command, login=False)
+    late = login_request(b"", TSIH=7, ITT=played.authored[0]["ITT"], ExpStatSN=102)
+    played.assert_got(WHO, OFFER, late, command)
 
 
 @row("LOG-10")
@@ -154,6 +189,39 @@ def test_a_login_request_is_full_to_the_byte() -> None:
     )
     played.assert_changed(OFFER, {"data": OFFER.data + b"".join(pad.encode() + b"\0" for pad in pads)})
     assert played.victim[1]["DataSegmentLength"] == 8192
+
+
+@pytest.mark.parametrize(
+    ("length", "cuts"),
+    [
+        pytest.param(12288, [4096, 8192], marks=row("LOG-18")),
+        pytest.param(70000, [*range(8000, 70000, 8000)], marks=row("LOG-19")),
+    ],
+)
+def test_text_over_many_requests(length: int, cuts: list[int]) -> None:
+    at = ", ".join(f"data+{cut}" for cut in cuts)
+    rules = f"""
+    - when: Login-Request nth 2
+      do:
+        - text: {{fill: {length}, long: yes}}
+        - split_text: {{by: C, at: [{at}]}}
+    """
+    more = [also(login_response(b"", T=0, NSG=0, TSIH=0, StatSN=101 + n)) for n in range(len(cuts))]
+    last = also(ANSWER.with_fields({"StatSN": 101 + len(cuts)}), instead=ANSWER)
+    played = at_target(rules, WHO, WELCOME, OFFER, *more, last, login=False)
+    text = b"".join(pdu.data for pdu in played.victim[1:])
+    assert (len(text), text[: len(OFFER.data)]) == (length, OFFER.data)
+    assert {pair.partition(b"=")[0][:13] for pair in text[len(OFFER.data) : -1].split(b"\0")} == {b"X-pad.example"}
+    pieces = [text[start:stop] for start, stop in zip([0, *cuts], [*cuts, length], strict=True)]
+    between = {"T": 0, "NSG": 0, "C": 1}
+    played.assert_got(
+        WHO,
+        *(
+            altered(OFFER, {"data": piece, "ExpStatSN": 101 + n, **(between if n < len(cuts) else {})})
+            for n, piece in enumerate(pieces)
+        ),
+    )
+    played.at(End.INITIATOR).assert_got(WELCOME, ANSWER)
 
 
 @row("LOG-21")
@@ -253,6 +321,11 @@ def test_the_answer_moves_on_by_itself() -> None:
     played.assert_changed(answer, {"T": 1, "NSG": 3, "TSIH": 1})
 
 
+def answered(key: str, value: str) -> tuple[str, Fields]:
+    """Give the act that answers an offer otherwise, and what comes of it."""
+    return f"{{set: {{text.{key}: {value}}}}}", {"data": text({**OFFERS, key: value})}
+
+
 @pytest.mark.parametrize(
     ("act", "changes"),
     [
@@ -263,15 +336,12 @@ def test_the_answer_moves_on_by_itself() -> None:
             marks=row("LOG-36"),
         ),
         *(
-            pytest.param(f"{{set: {{text.{key}: {value}}}}}", {"data": text({**OFFERS, key: value})}, marks=row(name))
-            for name, key, value in [
-                ("LOG-37", "MaxBurstLength", "16777215"),
-                ("LOG-37", "InitialR2T", "No"),
-                ("LOG-37", "ImmediateData", "Yes"),
-                ("LOG-38", "MaxBurstLength", "NotUnderstood"),
-                ("LOG-38", "MaxBurstLength", "Irrelevant"),
-                ("LOG-38", "MaxBurstLength", "Reject"),
-            ]
+            pytest.param(*answered(key, value), marks=row("LOG-37"))
+            for key, value in [("MaxBurstLength", "16777215"), ("InitialR2T", "No"), ("ImmediateData", "Yes")]
+        ),
+        *(
+            pytest.param(*answered("MaxBurstLength", value), marks=row("LOG-38"))
+            for value in ("NotUnderstood", "Irrelevant", "Reject")
         ),
         pytest.param(
             "{text: {remove: [MaxBurstLength, InitialR2T]}}",
@@ -295,15 +365,39 @@ def test_the_answer_is_changed(act: str, changes: Fields) -> None:
     played.assert_changed(ANSWER, changes)
 
 
+@row("LOG-40")
+def test_the_text_of_the_answer_goes_on_in_a_second_response() -> None:
+    rules = "- {when: Login-Response nth 2, do: {split_text: {by: C, at: MaxBurstLength+20}}}"
+    cut = OFFERS_TEXT.index(b"MaxBurst") + 20
+    go_on, command = also(login_request(b"", T=0, NSG=0, ExpStatSN=102)), read(2, 10, ExpStatSN=104)
+    # The initiator asks for the rest; when it has all it asks for the next stage again, and gets that.
+    done = also(login_request(b"", ExpStatSN=103))
+    played = at_initiator(rules, *LOGIN, go_on, done, command, login=False)
+    first = altered(ANSWER, {"data": OFFERS_TEXT[:cut], "C": 1, "T": 0, "NSG": 0, "TSIH": 0})
+    second = altered(ANSWER, {"data": OFFERS_TEXT[cut:], "T": 0, "NSG": 0, "TSIH": 0, "StatSN": 102})
+    played.assert_got(WELCOME, first, second, altered(ANSWER, {"data": b"", "StatSN": 103}))
+    played.at(End.TARGET).assert_got(WHO, OFFER, moved(command, ExpStatSN=-2))
+
+
+@row("LOG-41")
+def test_one_round_more_than_the_target_made() -> None:
+    rules = "- {when: Login-Response nth 2, do: {split_text: T}}"
+    once_more, command = also(login_request(b"", ExpStatSN=102)), read(2, 10, ExpStatSN=103)
+    played = at_initiator(rules, *LOGIN, once_more, command, login=False)
+    first = altered(ANSWER, {"T": 0, "NSG": 0, "TSIH": 0})
+    played.assert_got(WELCOME, first, altered(ANSWER, {"data": b"", "StatSN": 102}))
+    played.at(End.TARGET).assert_got(WHO, OFFER, moved(command, ExpStatSN=-1))
+
+
 @row("LOG-44")
-def test_a_ping_stands_in_the_place_of_the_answer() -> None:
-    tags = ", ".join(f"BHS.{byte}: 0xff" for byte in range(16, 24))
-    rules = f"- {{when: Login-Response nth 1, do: {{set: {{Opcode: 0x20, BHS.1: 0x80, data: '', {tags}}}}}}}"
+def test_the_initiator_is_asked_for_a_ping_in_the_middle_of_a_login() -> None:
+    rules = """
+    - when: Login-Response nth 2
+      do:
+        - inject: {pdu: NOP-In, TTT: 0x1234}
+    """
     played = at_initiator(rules, *LOGIN, login=False)
-    changed: dict[str, int | bytes] = {f"BHS.{byte}": 0xFF for byte in range(16, 24)}
-    played.assert_changed(WELCOME, {"Opcode": Opcode.NOP_IN, "BHS.1": 0x80, "data": b"", **changed})
-    ping: Pdu = played.victim[0]
-    assert (ping.label, ping["ITT"], ping["TTT"]) == ("NOP-In", NO_TAG, NO_TAG)
+    played.assert_added(WELCOME, nop_in(NO_TAG, 101, TTT=0x1234))
 
 
 @row("LOG-45")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.catalogue.harness import Fields, at_initiator, at_target, row
+from iscsiproxy.wire.opcodes import End
+from tests.catalogue.harness import Fields, also, altered, at_initiator, at_target, row
 from tests.engine.dialogue import NO_TAG, nop_in, nop_out, read, scsi_response
 
 __all__: list[str] = []
@@ -87,3 +88,30 @@ def test_a_ping_moves_statsn_on() -> None:
     rules = "- {when: NOP-In where ITT == none nth 1, do: {set: {StatSN: StatSN + 1}}}"
     played = at_initiator(rules, PING, ECHO, read(4, 12), WINDOW, answer)
     played.assert_changed(WINDOW, {"StatSN": 103})
+
+
+@row("NOP-01")
+def test_the_initiator_is_asked_for_a_sign_of_life() -> None:
+    rules = """
+    - when: SCSI-Response nth 1
+      do:
+        - inject: {pdu: NOP-In, TTT: 0x12345678, LUN: 5, as: call}
+    """
+    done, reply, ping = scsi_response(4, 101), nop_out(NO_TAG, 11, TTT=0x12345678, LUN=5 << 48, I=1), nop_out(5, 11)
+    played = at_initiator(rules, read(4, 10), done, also(reply), ping)
+    # It has the next StatSN and does not use it up, and nobody else hears of the reply.
+    played.assert_got(nop_in(NO_TAG, 101, TTT=0x12345678, LUN=5 << 48), done)
+    played.at(End.TARGET).assert_missing(reply)
+
+
+@row("NOP-09")
+def test_a_ping_without_a_tag_that_is_not_immediate() -> None:
+    rules = """
+    - when: SCSI-Command nth 2
+      do:
+        - inject: {pdu: NOP-Out, ITT: none, I: 0}
+    """
+    first, second = read(2, 10), read(3, 11)
+    played = at_target(rules, first, second)
+    # It takes the CmdSN that was the next command's.
+    played.assert_got(first, nop_out(NO_TAG, 11), altered(second, {"CmdSN": 12}))

@@ -22,9 +22,10 @@ from tests.engine.dialogue import (
     scsi_response,
     text_request,
     text_response,
+    tmf,
     write,
 )
-from tests.session.dialogue import NAMES, TPGT, login_request, login_response, response
+from tests.session.dialogue import NAMES, TPGT, login_request, login_response, request, response
 
 __all__: list[str] = []
 
@@ -101,17 +102,21 @@ def test_data_is_asked_for_again(begin: int, length: int) -> None:
 @pytest.mark.parametrize(
     ("level", "fields", "expected"),
     [
-        pytest.param(1, "Type: STATUS, BegRun: conn.StatSN - 1, RunLength: 1", snack(STATUS, 100, 1), marks=row("REC-03")),
+        pytest.param(
+            1, "Type: STATUS, BegRun: conn.StatSN - 1, RunLength: 1", snack(STATUS, 100, 1), marks=row("REC-03")
+        ),
         pytest.param(1, "Type: DATA_R2T, BegRun: 1000, RunLength: 1", snack(DATA_R2T, 1000, 1), marks=row("REC-03")),
         pytest.param(1, "Type: 5", snack(5, ITT=2), marks=row("REC-04")),
         pytest.param(1, "Type: DATA_ACK, BegRun: 1, RunLength: 1", snack(DATA_ACK, 1, 1), marks=row("REC-04")),
         pytest.param(1, "Type: R_DATA, TTT: 0x77, BegRun: 1", snack(R_DATA, 1, TTT=0x77), marks=row("REC-04")),
         pytest.param(1, "Type: DATA_ACK, BegRun: 1", snack(DATA_ACK, 1), marks=row("REC-05")),
         pytest.param(1, "Type: DATA_ACK, BegRun: 1, TTT: 0x1234", snack(DATA_ACK, 1, TTT=0x1234), marks=row("REC-05")),
-        pytest.param(0, "Type: STATUS, BegRun: conn.StatSN - 1, RunLength: 1", snack(STATUS, 100, 1), marks=row("REC-07")),
+        pytest.param(
+            0, "Type: STATUS, BegRun: conn.StatSN - 1, RunLength: 1", snack(STATUS, 100, 1), marks=row("REC-07")
+        ),
         pytest.param(0, "Type: DATA_R2T, RunLength: 1", snack(DATA_R2T, 0, 1), marks=row("REC-07")),
     ],
-)  # fmt: skip
+)
 def test_a_snack_that_may_not_be(level: int, fields: str, expected: Pdu) -> None:
     rules = f"""
     negotiate: {{target: {{ErrorRecoveryLevel: {level}}}}}
@@ -173,7 +178,7 @@ def test_data_is_asked_for_again_in_smaller_segments() -> None:
         pytest.param("RefTaskTag: text.ITT", {"RefTaskTag": 4}, marks=row("REC-15")),
     ],
 )
-def test_a_task_is_reassigned_that_may_not_be(fields: str, values: Fields) -> None:
+def test_a_commandis_reassigned_that_may_not_be(fields: str, values: Fields) -> None:
     rules = f"""
     negotiate: {{target: {{ErrorRecoveryLevel: 2}}}}
     rules:
@@ -198,6 +203,63 @@ def test_a_task_is_reassigned_that_may_not_be(fields: str, values: Fields) -> No
     login = login_request({**NAMES, "ErrorRecoveryLevel": "2"})
     # The answer is hidden; what is not immediate uses up a CmdSN.
     played.assert_got(login, READ, text, again, moved(later, ExpStatSN=1, CmdSN=int(not again["I"])))
+
+
+REASSIGNED = """
+params: {late: 0s}
+negotiate: {target: {ErrorRecoveryLevel: 2, MaxConnections: 2}}
+rules:
+  - when: full-feature nth 1 as first
+  - when: SCSI-Command where R nth 1 as command
+  - when: Data-In nth 1 as last
+    do:
+      - pass
+      - close: rst
+  - when: Login-Request nth 2
+    do: {set: {ISID: first.ISID, TSIH: first.TSIH, CID: 0x99, CmdSN: command.CmdSN + 1}}
+  - when: full-feature nth 2 then $late
+    do:
+      - probe: {pdu: Logout-Request, ReasonCode: 2, CID: first.CID, CmdSN: command.CmdSN + 1, as: gone}
+      - probe:
+          pdu: TMF-Request
+          Function: TASK_REASSIGN
+          RefTaskTag: command.ITT
+          ExpDataSN: last.DataSN + 1
+          CmdSN: command.CmdSN + 1
+          settle: no
+          as: again
+"""
+
+
+@pytest.mark.parametrize("late", [pytest.param(0, marks=row("REC-16")), pytest.param(25, marks=row("REC-17"))])
+def test_a_commandis_reassigned_to_another_connection(late: int) -> None:
+    # The initiator begins a new session when it has lost the old one: the proxy makes it a connection of that.
+    keys = {"ErrorRecoveryLevel": "2", "MaxConnections": "2"}
+    first, second = login_request(NAMES), login_request(NAMES, ISID=0x80BBBBBBBBBB)
+    welcome, again = login_response({**TPGT, **keys}), login_response({**TPGT, **keys})
+
+    def reconnect(talk: Dialogue) -> None:
+        talk.connect(2, login=False)
+
+    def answered(opcode: int, stat_sn: int) -> Step:
+        def say(talk: Dialogue) -> Pdu | None:
+            asked = talk.sent(End.TARGET, 2)[-1].pdu
+            known = (Opcode.LOGOUT_REQUEST, Opcode.TMF_REQUEST)
+            return response(opcode, asked["ITT"], stat_sn) if asked.opcode in known else None
+
+        return say
+
+    script = (first, welcome, READ, DATA_IN[0], reconnect, second, again, late + 1)
+    answers = (answered(Opcode.LOGOUT_RESPONSE, 101), answered(Opcode.TMF_RESPONSE, 102))
+    played = at_target(REASSIGNED, *script, *answers, login=False, params={"late": f"{late}s"})
+    bye, moved_here = played.authored[-2:]
+    played.assert_got(
+        login_request({**NAMES, **keys}),
+        READ,
+        login_request({**NAMES, **keys}, TSIH=7, CID=0x99, CmdSN=11),
+        altered(request(Opcode.LOGOUT_REQUEST, 0, 11, I=1, ReasonCode=2, CID=0), {"ITT": bye["ITT"]}),
+        tmf(moved_here["ITT"], 11, 8, READ["ITT"], ExpDataSN=1, ExpStatSN=102),
+    )
 
 
 # --- towards the initiator ---

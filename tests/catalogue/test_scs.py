@@ -49,23 +49,30 @@ rules:
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("sense", "code"),
     [
-        pytest.param(SenseCode(*code), marks=row(name))
-        for name, codes in {
-            "SCS-04": [(6, 0x29, 0), (6, 0x29, 7), (6, 0x2A, 9), (6, 0x3F, 0x0E)],
-            "SCS-05": [(6, 0x47, 0x7F)],
-            "SCS-06": [(0xB, 0x47, 5), (0xB, 0x0C, 0x0C), (0xB, 0x0C, 0x0D), (0xB, 0x11, 0x13)],
-            "SCS-07": [(3, 0x11, 0), (4, 0x44, 0), (5, 0x24, 0)],
-        }.items()
-        for code in codes
+        pytest.param("6/29/00", (6, 0x29, 0), marks=row("SCS-04")),
+        pytest.param("6/29/07", (6, 0x29, 7), marks=row("SCS-04")),
+        pytest.param("6/2A/09", (6, 0x2A, 9), marks=row("SCS-04")),
+        pytest.param("6/3F/0E", (6, 0x3F, 0x0E), marks=row("SCS-04")),
+        pytest.param("6/47/7F", (6, 0x47, 0x7F), marks=row("SCS-05")),
+        pytest.param("B/47/05", (0xB, 0x47, 5), marks=row("SCS-06")),
+        pytest.param("B/0C/0C", (0xB, 0x0C, 0x0C), marks=row("SCS-06")),
+        pytest.param("B/0C/0D", (0xB, 0x0C, 0x0D), marks=row("SCS-06")),
+        pytest.param("B/11/13", (0xB, 0x11, 0x13), marks=row("SCS-06")),
+        pytest.param("3/11/00", (3, 0x11, 0), marks=row("SCS-07")),
+        pytest.param("4/44/00", (4, 0x44, 0), marks=row("SCS-07")),
+        pytest.param("5/24/00", (5, 0x24, 0), marks=row("SCS-07")),
     ],
-    ids=str,
 )
-def test_a_check_condition(code: SenseCode) -> None:
-    sense = segment(encode_sense(code))
-    played = at_initiator(SENSE, COMMAND, ANSWER, params={"sense": f"0x{sense.hex()}"})
-    played.assert_changed(ANSWER, {"Status": CHECK, "data": sense})
+def test_a_check_condition(sense: str, code: tuple[int, int, int]) -> None:
+    rules = f"""
+    - when: SCSI-Response where Status == GOOD nth 1
+      do:
+        - set: {{Status: CHECK_CONDITION, sense: {sense}}}
+    """
+    played = at_initiator(rules, COMMAND, ANSWER)
+    played.assert_changed(ANSWER, {"Status": CHECK, "data": segment(encode_sense(SenseCode(*code)))})
 
 
 @row("SCS-09")

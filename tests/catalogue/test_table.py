@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.catalogue.conftest import missing
-from tests.catalogue.rows import TABLE, proofs, rows, table
+from tests.catalogue.rows import TABLE, proofs, rows, shown, table
 
 __all__: list[str] = []
 
@@ -71,6 +71,15 @@ def test_marks_are_found_where_they_stand(tmp_path: Path) -> None:
     (tmp_path / "test_y.py").write_text("@row('LOG-46')\ndef test_one(): ...\n")
     with pytest.raises(ValueError, match="there is no row LOG-46"):
         proofs(tmp_path)
+
+
+def test_rows_on_real_peers_are_found_where_they_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text('ROWS = (*("LOG-01", "SEQ-02"), "GAR-01")\nOTHERS = ("LOG-02",)\n')
+    (tmp_path / "helper.py").write_text('ROWS = ("LOG-03",)\n')
+    assert shown(tmp_path) == {"LOG-01", "SEQ-02", "GAR-01"}
+    (tmp_path / "test_y.py").write_text('ROWS = ("LOG-46", "LOG-05")\n')
+    with pytest.raises(ValueError, match="there is no row LOG-46"):
+        shown(tmp_path)
 
 
 def test_a_row_needs_something_about_its_victim() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from iscsiproxy.wire.opcodes import Opcode
-from tests.catalogue.harness import Fields, altered, at_initiator, at_target, row, runs_of
-from tests.engine.dialogue import NO_TAG, nop_out, r2t, read, scsi_response, tmf, write
+from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.pdu import Pdu
+from tests.catalogue.harness import Fields, altered, moved, at_initiator, at_target, row, runs_of
+from tests.engine.dialogue import NO_TAG, Dialogue, data_out, nop_out, r2t, read, scsi_response, tmf, write
 from tests.session.dialogue import response
 
 __all__: list[str] = []
 
 ABORT_TASK, LUN_RESET = 1, 5
+TASK_ABORTED = 0x40
 TASK, OTHER = write(2, 10), read(3, 11)
 ABORT, RESET = tmf(4, 12, ABORT_TASK, 2, RefCmdSN=10), tmf(4, 12, LUN_RESET, NO_TAG)
 DONE = response(Opcode.TMF_RESPONSE, 4, 101)
@@ -64,6 +66,52 @@ def test_an_abort_is_changed(fields: str, changes: Fields) -> None:
     """
     first = tmf(5, 11, LUN_RESET, NO_TAG)
     at_target(rules, OTHER, scsi_response(3, 101), first, TASK, ABORT).assert_changed(ABORT, changes)
+
+
+def done(talk: Dialogue) -> Pdu | None:
+    """Answer what the proxy has sent."""
+    asked = talk.sent(End.TARGET)[-1].pdu
+    return response(Opcode.TMF_RESPONSE, asked["ITT"], 101) if asked.label == "TMF-Request" else None
+
+
+@row("TMF-06")
+def test_a_write_is_aborted_while_it_waits_for_data() -> None:
+    rules = """
+    - when: R2T nth 1 as ask
+      do:
+        - pass
+        - probe: {pdu: TMF-Request, Function: ABORT_TASK, RefTaskTag: ask.ITT, RefCmdSN: task.CmdSN, as: abort}
+    """
+    ask = r2t(2, 7)
+    played = at_target(rules, TASK, ask, done, OTHER)
+    asked = played.authored[0]
+    abort = altered(ABORT, {"ITT": asked["ITT"], "CmdSN": 11, "RefCmdSN": 10})
+    played.assert_got(TASK, abort, OTHER)
+    # The initiator is told of the end of its task by the proxy, in the place of the answer to that.
+    told = scsi_response(2, 101, Status=TASK_ABORTED, U=1, ResidualCount=4096)
+    played.at(End.INITIATOR).assert_got(ask, told)
+
+
+@pytest.mark.parametrize(
+    ("function", "code"),
+    [
+        pytest.param("LUN_RESET", 5, marks=row("TMF-08")),
+        pytest.param("TARGET_COLD_RESET", 7, marks=row("TMF-09")),
+    ],
+)
+def test_everything_is_reset(function: str, code: int) -> None:
+    rules = f"""
+    - when: SCSI-Command nth 2
+      do:
+        - pass
+        - probe: {{pdu: TMF-Request, Function: {function}, as: reset}}
+    """
+    later = read(9, 12)
+    played = at_target(rules, TASK, OTHER, done, later)
+    reset = tmf(played.authored[0]["ITT"], 12, code, NO_TAG)
+    played.assert_got(TASK, OTHER, reset, later)
+    told = [scsi_response(itt, 99 + itt, Status=TASK_ABORTED, U=1, ResidualCount=4096) for itt in (2, 3)]
+    played.at(End.INITIATOR).assert_got(*told)
 
 
 @row("TMF-07")

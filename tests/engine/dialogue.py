@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import or_
 from random import Random
 from typing import assert_never
 
@@ -422,6 +423,7 @@ class Dialogue:
                                 extra=command.extra,
                                 original=command.original,
                                 author=command.ticket,
+                                added=command.added,
                             ),
                         )
                         held[1].items.append(one)
@@ -477,6 +479,7 @@ class Dialogue:
             fill=command.fill,
             raw=command.raw,
             patient=command.patient,
+            exact=command.exact,
         )
         one = Sent(command.conn, command.to, command.pdu, None, rules=command.rules, out=out)
         held = self._slots.get(command.slot) if command.slot is not None else None
@@ -540,7 +543,7 @@ class Dialogue:
             self._arrived(line, line.waiting_input.popleft(), False)
 
     def _write(self, line: _Line, one: Sent) -> None:
-        header, data = self.digests[line.conn, line.leg]
+        header, data = map(or_, self.digests[line.conn, line.leg], one.out.added if one.out else (False, False))
         pdu = one.pdu
         if bool(pdu.header_digest) != header or (bool(pdu.data) and bool(pdu.data_digest) != data):
             pdu = pdu.sealed(header=header, data=data)

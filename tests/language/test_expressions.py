@@ -184,7 +184,8 @@ def test_the_cursor_gives_what_it_has_read() -> None:
 
 WORDS = st.one_of(
     st.sampled_from(COMPARISONS),
-    st.sampled_from(("+", "-", "*", "/", "%", "&", "(", ")", ",", "..", "not", "and", "or", "in", "min", "task", "where")),
+    st.sampled_from(("+", "-", "*", "/", "%", "&", "(", ")", ",", "..")),
+    st.sampled_from(("not", "and", "or", "in", "min", "task", "where")),
     st.sampled_from(("a", "n.b", "1", "64KiB", "5s", '"x"', "B/0C/0D", "absent", "$p")),
 )
 

@@ -48,6 +48,39 @@ def param(kind: ParamKind, *choices: str) -> Param:
     return Param(name="p", kind=kind, help="", choices=choices)
 
 
+@pytest.mark.parametrize("written", ["1..1460", "1 .. 1460", "$both", "$low..$high", "0x1..1460"])
+def test_a_range_of_numbers(written: str) -> None:
+    found = values(both="1..1460", low="1", high="1460").read(param(K.RANGE), node(written))
+    assert isinstance(found, tuple)
+    assert [one.value for one in found if isinstance(one, Literal_)] == [1, 1460]
+    ends = values().read(param(K.RANGE), node("length..length * 2"))
+    assert isinstance(ends, tuple)
+    assert len(ends) == 2
+
+
+def test_a_range_may_be_one_number() -> None:
+    found = values(both="5").read(param(K.RANGE), node("$both"))
+    assert isinstance(found, Literal_)
+    assert found.value == 5
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("9..1", "`p` begins behind its end"),
+        ("1..", "expected a value, not the end"),
+        ("1..2..3", "`..` does not belong here"),
+        ("1s..2s", "`p` takes a number, not a duration"),
+        ("1..CmdSN", "`p` takes a number, not `CmdSN`"),
+        ("5 and 6", "`and` does not belong here"),
+    ],
+)
+def test_a_range_that_is_none(written: str, message: str) -> None:
+    with pytest.raises(FileError) as caught:
+        values().read(param(K.RANGE), node(written))
+    assert message in caught.value.message
+
+
 #: kind, YAML, value
 GOOD: list[tuple[ParamKind, str, Value]] = [
     (K.FLAG, "yes", True),

@@ -162,6 +162,26 @@ async def test_of_several_throttles_the_smallest_numbers_hold(recorded: tuple[Le
     assert sock.sizes == [2, 2, 5, 5, 10]
 
 
+async def test_slices_of_drawn_sizes_are_the_same_on_every_run(
+    recorded: tuple[Leg, Recorded, socket.socket],
+) -> None:
+    leg, sock, peer = recorded
+    runs = []
+    for seed in (7, 7, 8):
+        leg.throttle(1 << 40, 2, 1, most=9, seed=seed)
+        await leg.send(bytes(200))
+        leg.resume(1)
+        runs.append(list(sock.sizes))
+        sock.sizes.clear()
+        assert peer.recv(200, socket.MSG_WAITALL) == bytes(200)
+    assert runs[0] == runs[1] != runs[2]
+    assert {size for run in runs for size in run[:-1]} == set(range(2, 10))
+    leg.throttle(1 << 40, 2, 1, most=9, seed=7)
+    leg.throttle(1 << 40, 3, 2)
+    await leg.send(bytes(200))
+    assert set(sock.sizes[:-1]) == {2, 3}
+
+
 async def test_the_end_of_a_throttle_lets_the_rest_go_at_once(recorded: tuple[Leg, Recorded, socket.socket]) -> None:
     leg, sock, peer = recorded
     leg.throttle(1, 1, 1)

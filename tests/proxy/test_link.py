@@ -161,3 +161,21 @@ async def test_legs_with_different_digests_carry_each_its_own() -> None:
         back = await initiator.pdu()
         # The header digest is gone; a wrong data digest is the target's own, and stays.
         assert (back.data, back.header_digest, back.data_digest) == (b"back!", b"", b"oops")
+
+
+_ADDED = """\
+  - when: NOP-Out nth 1
+    do:
+      - corrupt: {what: header-digest, digest: added}
+      - corrupt: {what: data-digest, digest: added}
+"""
+
+
+async def test_a_digest_that_was_added_stays_on_a_leg_that_has_none() -> None:
+    async with bench(scenario(_ADDED)) as the:
+        initiator, target = await the.login()
+        pdu = nop_out(2, b"there")
+        await initiator.send(pdu, nop_out(3))
+        sealed = pdu.sealed(header=True, data=True)
+        assert await target.exactly(len(sealed)) == sealed.raw
+        assert (await target.pdu())["ITT"] == 3

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from random import Random
 
 import pytest
 import trio
+import trio.testing
 
 from iscsiproxy.proxy import Settings
-from iscsiproxy.session.events import Closed, Decided, Fired, Noted
+from iscsiproxy.session.events import Closed, Connected, Decided, Fired, Noted
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from tests.proxy.fakes import Bench, Peer, bench, nop_in, nop_out, pdus_of, scenario
@@ -191,6 +193,77 @@ async def test_a_stall_inside_a_PDU_ends_when_it_is_to_and_loses_nothing(end: st
         assert await target.exactly(48) == nop_out(90).raw
 
 
+@pytest.mark.parametrize("at", ["start", "header+10", "end"])
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_a_stalled_target_does_not_learn_that_the_initiator_has_gone(how: str, at: str) -> None:
+    async with bench(scenario(_STALL % (at, "target"))) as the:
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2))
+        await the.event(Fired)
+        if how == "fin":
+            await initiator.fin()
+        else:
+            initiator.reset()
+        await the.until(lambda: _ends(the) == [("initiator", how, "peer")])
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+        again, _ = await the.connect()  # ends the stall, as said above
+        came = await (target.rest() if how == "fin" else target.until_reset())
+        assert nop_out(2).raw.startswith(came)
+        assert how == "rst" or len(came) == {"start": 0, "header+10": 10, "end": 48}[at]
+        assert _ends(the) == [("initiator", how, "peer"), ("target", how, "proxy")]
+        events = [event for event in the.events if isinstance(event, Closed | Connected)]
+        assert [type(event) for event in events] == [Connected, Closed, Connected, Closed]
+        if how == "fin":
+            await target.fin()
+        again.reset()
+        await the.no_pairs()
+        assert not the.relay.crashes
+
+
+async def test_a_RST_does_not_reach_a_stalled_target_past_what_waits_for_it() -> None:
+    settings = Settings(max_held=1 << 16)
+    async with bench(scenario(_STALL % ("end", "target")), settings=settings) as the:
+        initiator, target = await the.login()
+        # More than the proxy takes: its link waits for the target when the RST comes.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_give_up, initiator, nop_out(2).raw + nop_out(3, bytes(60000)).raw * 200)
+            await the.event(Fired)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            initiator.reset()
+        await the.until(lambda: _ends(the) == [("initiator", "rst", "peer")])
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+        assert len(_ends(the)) == 1
+        await the.connect()
+        await target.until_reset()
+        assert _ends(the)[1] == ("target", "rst", "proxy")
+
+
+async def _give_up(peer: Peer, data: bytes) -> None:
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await peer.raw(data)
+
+
+@pytest.mark.parametrize("how", ["rst", "fin"])
+async def test_a_leg_that_was_closed_alone_leaves_the_other_half_open(how: str) -> None:
+    rules = _close(how, "initiator") + "  - {name: later, when: connect nth 2, do: {note: another one}}\n"
+    async with bench(scenario(rules)) as the:
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2), nop_out(3))
+        assert pdus_of(await target.exactly(96)) == [nop_out(2), nop_out(3)]
+        if how == "rst":
+            await initiator.until_reset()
+        else:
+            assert await initiator.rest() == b""
+            await initiator.fin()
+        await the.connect()
+        await the.event(Noted)
+        assert [end for end in _ends(the) if end[0] == "target"] == []
+        await target.fin()
+        assert await target.rest() == b""
+
+
 _DELAY = """\
   - name: late
     when: NOP-Out nth 1
@@ -312,6 +385,17 @@ async def test_a_throttled_connection_gets_one_byte_at_a_time_both_ways(pdus: bo
         assert data == ping.raw * 2
         assert max(sizes) <= 2, "what one turn of the loop has brought"
         assert sizes.count(1) > 80
+
+
+@pytest.mark.parametrize("way", [End.INITIATOR, End.TARGET])
+async def test_a_connection_is_cut_into_segments_of_drawn_sizes_and_loses_nothing(way: End) -> None:
+    slow = "  - when: full-feature\n    do: {throttle: {rate: 1GiB, slice: 1..1460}}\n"
+    async with bench(scenario(slow), pdus=True) as the:
+        initiator, target = await the.login()
+        pings = [(nop_out if way is End.INITIATOR else nop_in)(itt, bytes([itt]) * 500 * itt) for itt in range(2, 12)]
+        one, other = (initiator, target) if way is End.INITIATOR else (target, initiator)
+        await one.send(*pings)
+        assert [await other.pdu() for _ in pings] == pings
 
 
 async def test_other_connections_are_not_slow() -> None:

@@ -122,8 +122,8 @@ def retold(opcode: int, *, end: End, gone: Iterable[str] = (), told: Iterable[st
         before, after = edited(difference)
         assert {pair.partition("=")[0] for pair in before} == lost_keys
         assert after == new_pairs
-        (struck,) = run.struck(end)
-        (old,) = run.struck(_OTHER[end])
+        (struck,) = (pdu for pdu in run.struck(end) if pdu.opcode == opcode)
+        (old,) = (pdu for pdu in run.struck(_OTHER[end]) if pdu.opcode == opcode)
         assert set(struck.keys) == set(old.keys) - before | after
 
     return check

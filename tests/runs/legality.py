@@ -81,7 +81,7 @@ class Leg:
             yield from self._data_out(pdu)
         if self.full and "ExpStatSN" in pdu.fields:
             acked = pdu["ExpStatSN"]
-            if self.exp_stat_sn is not None and lt(acked, self.exp_stat_sn):
+            if self.exp_stat_sn is not None and lt(acked, self.exp_stat_sn) and not self.out_of_order:
                 yield f"ExpStatSN {acked} goes back from {self.exp_stat_sn}"
             if self.stat_sn is not None and gt(acked, self.stat_sn):
                 yield f"ExpStatSN {acked}, but only {self.stat_sn} is next"

@@ -15,6 +15,7 @@ from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import PeerError
 from iscsiproxy.language import load
 from iscsiproxy.language.spec import Scenario
+from iscsiproxy.peers.initiator.errors import ConnectionLost
 from iscsiproxy.peers.initiator.recovery import RecoveringSession, recovering_session
 from iscsiproxy.peers.initiator.settings import InitiatorSettings, random_isid
 from iscsiproxy.peers.target.settings import TargetSettings
@@ -49,26 +50,26 @@ ACTS = (
     "when: SCSI-Command {w}\n    do:\n      - inject: {{pdu: SCSI-Command, CDB: READ lba={free} blocks=40}}",
     "when: SCSI-Command {w}\n    do:\n      - probe: {{pdu: SCSI-Command, CDB: READ lba={free} blocks=24}}",
     "when: SCSI-Command {w}\n    do:\n      - probe: {{pdu: SCSI-Command, CDB: TEST_UNIT_READY}}",
-    "when: SCSI-Response {w}\n    do:\n      - probe: {{pdu: SCSI-Command, CDB: TEST_UNIT_READY, wait: no}}",
+    "when: SCSI-Response {one}\n    do:\n      - probe: {{pdu: SCSI-Command, CDB: TEST_UNIT_READY, wait: no}}",
     "when: Data-Out {w}\n    do:\n      - probe: {{pdu: NOP-Out, I: 0}}",
     "when: Data-In {w}\n    do:\n      - probe: {{pdu: NOP-In}}",
     "when: SCSI-Response {w}\n    do:\n      - probe: {{pdu: NOP-In}}",
-    "when: SCSI-Command {w}\n    do:\n      - probe: {{pdu: Text-Request, text: SendTargets=All}}",
-    "when: SCSI-Command {w}\n    do:\n      - probe: {{pdu: Text-Request, I: 0, text: SendTargets=, split_text: F, wait: no}}",
-    "when: SCSI-Command where not I {t} as {c}\n    do:\n      - pass\n"
+    "when: SCSI-Command {one}\n    do:\n      - probe: {{pdu: Text-Request, text: SendTargets=All}}",
+    "when: SCSI-Command {one}\n    do:\n      - probe: {{pdu: Text-Request, I: 0, text: SendTargets=, split_text: F}}",
+    "when: SCSI-Command where not I and not W {t} as {c}\n    do:\n      - pass\n"
     "      - probe: {{pdu: TMF-Request, Function: ABORT_TASK, LUN: {c}.LUN, RefTaskTag: {c}.ITT, RefCmdSN: {c}.CmdSN,"
     " settle: BUSY}}",
     "when: SCSI-Command where CDB.name != \"TEST UNIT READY\" {t}\n    do:\n      - answer: {{Status: BUSY}}",
     "when: SCSI-Command where W {t}\n    do:\n      - answer: {{Status: TASK_SET_FULL}}",
     "when: NOP-Out where ITT != none {w}\n    do: answer",
-    "when: NOP-Out where ITT != none {w}\n    do:\n      - swap: {{pdu: Text-Request, text: SendTargets=}}",
+    "when: NOP-Out where ITT != none {one}\n    do:\n      - swap: {{pdu: Text-Request, text: SendTargets=}}",
     "when: NOP-Out where ITT != none {w}\n    do:\n      - swap: {{pdu: SCSI-Command, CDB: READ lba={free} blocks=16}}",
     "when: NOP-Out where ITT != none {w}\n    do:\n      - swap: {{pdu: TMF-Request, Function: ABORT_TASK, RefTaskTag: 0x77777777}}",
     "when: SCSI-Command where CDB.name == \"TEST UNIT READY\" {w}\n    do:\n      - swap: {{pdu: NOP-Out, data: '\"swapped\"'}}",
     "when: SCSI-Command where CDB.name == \"TEST UNIT READY\" {w}\n    do:\n      - swap: {{pdu: SCSI-Command, CDB: INQUIRY, R: 1, EDTL: 96}}",
     "when: NOP-Out where ITT != none {w}\n    do:\n      - duplicate: {{ITT: fresh, numbers: translate}}",
     "when: SCSI-Command where R {w}\n    do:\n      - duplicate: {{ITT: fresh, numbers: translate, count: 2}}",
-    "when: NOP-Out where ITT != none {w} as {c}\n    do:\n      - replay: {{what: {c}, ITT: fresh, I: 1}}",
+    "when: NOP-Out where ITT != none {one} as {c}\n    do:\n      - replay: {{what: {c}, ITT: fresh, I: 1}}",
     "when: NOP-Out where ITT != none {w}\n    do:\n      - drop: {{numbers: translate}}",
     "when: NOP-In where ITT != none {w}\n    do:\n      - drop: {{numbers: translate}}",
     "when: NOP-Out where not I {w}\n    do:\n      - set: {{I: 1}}",
@@ -102,7 +103,7 @@ ACTS = (
     "when: SCSI-Command {w}\n    do:\n      - delay: barrier",
     "when: SCSI-Response {w}\n    do:\n      - delay: barrier",
     "when: Data-Out {w}\n    do:\n      - delay: barrier",
-    "when: SCSI-Command {w} as {c}\n    do:\n      - delay: SCSI-Command where CmdSN == {c}.CmdSN + 1 then barrier\n        at_most: 30ms",
+    "when: SCSI-Command {w} as {c}\n    do:\n      - delay: {{until: SCSI-Command where CmdSN == {c}.CmdSN + 1 then barrier, at_most: 30ms}}",
     "when: SCSI-Command {w}\n    do:\n      - pass\n      - delay: {ms}\n      - inject: {{pdu: NOP-Out, I: 0}}",
     "when: SCSI-Response {w}\n    do:\n      - stall: {{until: {ms}, end: initiator}}",
     "when: SCSI-Command {w}\n    do:\n      - stall: {{until: {ms}, end: target, at: header+20}}",
@@ -111,8 +112,8 @@ ACTS = (
     "when: full-feature {w}\n    do:\n      - inject: {{pdu: NOP-Out, I: 0}}",
     "when: full-feature {w}\n    do:\n      - probe: {{pdu: SCSI-Command, CDB: TEST_UNIT_READY, wait: no}}",
     "when: full-feature {w}\n    do:\n      - probe: {{pdu: NOP-In, wait: no}}",
-    "when: {ms}\n    do:\n      - inject: {{pdu: NOP-Out, I: 0}}",
-    "when: {ms}\n    do:\n      - inject: {{pdu: NOP-In, TTT: 0xb{v}}}",
+    "when: full-feature then {ms}\n    do:\n      - inject: {{pdu: NOP-Out, I: 0}}",
+    "when: full-feature then {ms}\n    do:\n      - inject: {{pdu: NOP-In, TTT: 0xb{v}}}",
 )
 #: Commands that go out of their order, which a target has to put right (RFC 7143 4.2.2.1)
 OVERTAKING = (
@@ -123,12 +124,12 @@ OVERTAKING = (
 #: The end of a connection, now and then
 CLOSING = (
     "when: {any} {once}\n    do:\n      - close: rst",
-    "when: {any} {once}\n    do:\n      - close: {{how: fin, end: target}}",
+    "when: {any} {once}\n    do:\n      - close: fin",
     "when: {any} {once}\n    do:\n      - close: {{how: rst, end: initiator}}",
     "when: {any} {once}\n    do:\n      - close: {{how: rst, at: header+20}}",
     "when: {data} where length > 200 {once}\n    do:\n      - close: {{how: rst, at: data+100}}",
     "when: {any} {once}\n    do:\n      - delay: 30ms\n      - close: rst",
-    "when: 20ms..200ms\n    do:\n      - close: rst",
+    "when: full-feature then 20ms..200ms\n    do:\n      - close: rst",
 )
 NEGOTIATIONS = (
     "{target: {HeaderDigest: CRC32C}, initiator: {HeaderDigest: None}}",
@@ -157,6 +158,16 @@ class Play:
     closes: bool = False
     ends: float | None = None  #: when the faults are cleared, in seconds
     leaves: float | None = None  #: when the proxy is shut down
+
+    @property
+    def texts(self) -> bool:
+        """Whether the initiator may send texts: there is only one at a time (RFC 7143 6.4)."""
+        return not any("pdu: Text-Request" in rule for rule in self.rules)
+
+    @property
+    def parts(self) -> bool:
+        """Whether the connection has to go when the faults are cleared: its ends were told different things."""
+        return self.ends is not None and bool(self.negotiate)
 
     @property
     def text(self) -> str:
@@ -201,18 +212,27 @@ def make_up(seed: int) -> Play:
         command_timeout=8.0,
         logout_timeout=3.0,
     )
+    negotiate = _negotiation(rng, digests)
+    if any("in_turn: no" in rule for rule in rules):
+        negotiate = "{target: {MaxOutstandingR2T: 1}, initiator: {MaxOutstandingR2T: 8}}"
+        initiator = initiator.changed(max_outstanding_r2t=8)
+    if any("merge" in rule for rule in rules):
+        # What becomes one PDU must still be taken: the ends are told of less than they take.
+        both = "MaxRecvDataSegmentLength: 1024, MaxOutstandingR2T: 1"
+        negotiate = f"{{target: {{{both}}}, initiator: {{{both.replace('R2T: 1', 'R2T: 8')}}}}}"
+        initiator = initiator.changed(max_recv_data_segment_length=16384, max_outstanding_r2t=8)
     if initiator.first_burst_length > initiator.max_burst_length:
         initiator = initiator.changed(first_burst_length=initiator.max_burst_length)
     target = TargetSettings(
         command_window=window,
-        max_recv_data_segment_length=rng.choice((1024, 4096, 262144)),
+        max_recv_data_segment_length=16384 if "1024, MaxOut" in negotiate else rng.choice((1024, 4096, 262144)),
         time2wait=0,
         max_outstanding_r2t=4,
     )
     return Play(
         seed=seed,
         rules=rules,
-        negotiate=_negotiation(rng, digests),
+        negotiate=negotiate,
         initiator=initiator,
         target=target,
         sessions=rng.choice((1, 1, 1, 2, SESSIONS)),
@@ -236,6 +256,7 @@ def _filled(rule: str, number: int, rng: Random) -> str:
     return rule.format(
         w=rng.choice((f"nth {first}", f"every {rng.randint(1, 4)}", f"nth {first}..{first + 3}", "chance 30%", "", f"nth {first} per connection")),
         t=rng.choice((f"nth {first}", f"every {rng.randint(1, 4)} times 6", "chance 30% times 9")),
+        one=f"nth {first}",
         once=f"nth {rng.randint(3, 60)}",
         any=rng.choice(("SCSI-Command", "Data-Out", "Data-In", "SCSI-Response", "R2T", "Initiator-PDU", "Target-PDU")),
         data=rng.choice(("Data-Out", "Data-In")),
@@ -305,9 +326,16 @@ async def _on_stage(one: Play, here: Stage, seen: Seen) -> None:
         async def session(number: int) -> None:
             nonlocal left
             settings = one.initiator.changed(isid=random_isid(f"{one.seed}/{number}"))
-            async with recovering_session(portal, settings) as keeper:
-                await _work(one, number, keeper, seen)
-                seen.recoveries += [str(each.reason) for each in keeper.recoveries]
+            while True:
+                try:
+                    async with recovering_session(portal, settings) as keeper:
+                        await _work(one, number, keeper, seen)
+                        seen.recoveries += [str(each.reason) for each in keeper.recoveries]
+                    break
+                except ConnectionLost:
+                    if not (one.closes or one.parts or one.leaves is not None):
+                        raise
+                    await trio.sleep(0.01)
             left -= 1
             if not left:
                 nursery.cancel_scope.cancel()
@@ -320,7 +348,7 @@ async def _on_stage(one: Play, here: Stage, seen: Seen) -> None:
 async def _work(one: Play, number: int, keeper: RecoveringSession, seen: Seen) -> None:
     drive = RecoveringDrive(keeper)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_ping, keeper, Random(f"{one.seed}/{number}"), seen)
+        nursery.start_soon(_ping, keeper, Random(f"{one.seed}/{number}"), seen, one.texts)
         for again in range(2):
             settings = WorkloadSettings(
                 lun=0,
@@ -341,12 +369,12 @@ async def _work(one: Play, number: int, keeper: RecoveringSession, seen: Seen) -
         nursery.cancel_scope.cancel()
 
 
-async def _ping(keeper: RecoveringSession, rng: Random, seen: Seen) -> None:
+async def _ping(keeper: RecoveringSession, rng: Random, seen: Seen, texts: bool) -> None:
     """Do now and then what else an initiator does."""
     while True:
         session = await keeper.session()
         with trio.move_on_after(0.2), suppress(PeerError):
-            what = rng.random()
+            what = rng.random() if texts else 0.0
             if what < 0.7:
                 await session.nop(b"are you there?", immediate=rng.random() < 0.5)
             else:
@@ -360,7 +388,7 @@ def trouble(one: Play, seen: Seen) -> list[str]:
     found = [seen.hung] if seen.hung else []
     if one.leaves is None and not seen.hung:
         for report in seen.reports:
-            if not report.passed or (report.recoveries and not one.closes):
+            if not report.passed or (report.recoveries and not (one.closes or one.parts)):
                 found.append(f"the workload: {report.ended}, {report.lost}, {report.errors}, {report.mismatches[:1]}, {report.recoveries} recoveries")
     found += [
         f"{event}"
@@ -369,7 +397,7 @@ def trouble(one: Play, seen: Seen) -> list[str]:
         and not (one.out_of_order and ("was next" in event.text or "below ExpCmdSN" in event.text))
     ]
     found += [f"{event}" for event in seen.events if isinstance(event, Decided) and event.what == "failed"]
-    if not one.closes and one.leaves is None:
+    if not (one.closes or one.parts) and one.leaves is None:
         found += seen.recoveries[:1]
     if not seen.hung:
         found += complaints(seen.events, out_of_order=one.out_of_order)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -149,3 +150,13 @@ async def test_an_end_is_the_connection_gone_and_a_new_login_at_work() -> None:
     assert await _verdict("ends", _closed(6, 1), new=_yes(_good(21, 2))) == "pass"
     assert await _verdict("ends", new=_yes(_good(21, 2))) == "fail"
     assert await _verdict("ends", _closed(6, 1)) == "fail"
+
+
+async def test_a_connection_that_the_fault_has_reset_is_gone() -> None:
+    cut = replace(_closed(6, 1, by="fault"), how="rst")
+    assert await _verdict("ends", cut, new=_yes(_good(21, 2))) == "pass"
+    assert await _verdict("ends", cut, new=_yes(_good(21, 2)), victim="both") == "fail"
+    assert await _verdict("ends", replace(cut, leg=End.INITIATOR), new=_yes(_good(21, 2))) == "fail"
+    # A FIN asks the victim to end it; what is reset when the fault is over says nothing of it.
+    assert await _verdict("ends", _closed(6, 1, by="fault"), new=_yes(_good(21, 2))) == "fail"
+    assert await _verdict("ends", _OVER, replace(cut, n=21), new=_yes(_good(22, 2))) == "fail"

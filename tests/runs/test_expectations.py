@@ -407,8 +407,9 @@ def test_a_result_names_its_evidence() -> None:
     (result, *_) = judge(scenario, map(record_of, tale.events))
     assert result.text == "never: SCSI-Response of n where Status == GOOD (until NOP-In)"
     assert (result.verdict, result.why, result.note) == ("fail", "it came", "silence is golden")
-    opened, seen = result.evidence
-    assert str(opened).endswith("s conn 1: Fired: drop")
+    named, opened, seen = result.evidence
+    assert "initiator leg: n is SCSI-Command ITT=0x00000001 " in str(named)
+    assert str(opened).endswith("s conn 1: drop by rule x/hole: drop")
     number = tale.events[-2].n
     assert str(seen).startswith(f"#{number} ")
     assert "conn 1, target leg: SCSI-Response ITT=0x00000001 StatSN=100" in str(seen)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
@@ -12,12 +13,12 @@ from iscsiproxy.journal import read
 from iscsiproxy.peers.initiator import commands
 from iscsiproxy.peers.initiator.session import open_session
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
-from iscsiproxy.proxy import Address
+from iscsiproxy.proxy import Address, Proxy, Route
 from iscsiproxy.report.model import RunResult
 from iscsiproxy.runs.expectations import Watch
-from iscsiproxy.runs.targets import IQN
+from iscsiproxy.runs.targets import IQN, opened, parse_target
 from iscsiproxy.session.events import Delivered, Fired, IoDone, Staged
-from tests.runs.playing import disarmed, play, shipped_one, written
+from tests.runs.playing import disarmed, hastened, play, shipped_one, written
 
 __all__: list[str] = []
 
@@ -194,6 +195,23 @@ async def test_without_clean_io_first_the_fault_meets_the_first_login(tmp_path: 
 async def test_a_command_that_cannot_be_run_is_the_users_to_put_right(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^cannot run /nowhere/qemu-io"):
         await play(written(_HARMLESS, tmp_path), initiator="/nowhere/qemu-io {url}")
+
+
+async def test_a_victim_that_hangs_fails_where_nothing_is_expected_of_it(tmp_path: Path) -> None:
+    """The target hangs at the fault, on that connection alone; a new session finds it well."""
+    text = "victim: target\nrules: [{when: SCSI-Command where W nth 2, do: {set: {ATTR: ORDERED}}}]\n"
+    stalls = "victim: target\nrules: [{when: SCSI-Command where ATTR == ORDERED, do: {stall: 1000s}}]\n"
+    async with opened(parse_target("embedded")) as target, trio.open_nursery() as nursery:
+        route = Route(Address("127.0.0.1", 0), target.address)
+        hanging = Proxy([route], scenarios=[written(stalls, tmp_path, "hanging")], rng=Random(1))
+        (bound,) = await nursery.start(hanging.run)
+        scenario = hastened(written(text, tmp_path), hang=0.5, within=0.2)
+        run = await play(scenario, target=f"iscsi://{bound.listen}/{IQN}/0")
+        sound = await play(scenario)
+        nursery.cancel_scope.cancel()
+    found = {one.about: one.verdict for one in run.findings}
+    assert (run.verdict, found.get("hang"), found.get("aftermath")) == ("fail", "fail", "pass"), _told(run)
+    assert sound.verdict == "pass", _told(sound)
 
 
 async def test_the_time_is_up(tmp_path: Path) -> None:

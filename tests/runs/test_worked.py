@@ -2,7 +2,7 @@
 
 | scenario | conforming | what decides | deviating | what decides |
 |---|---|---|---|---|
-| abort_task_plugs_hole | pass | TMF-Response 0, then ExpCmdSN behind the hole | W12 | what was behind it has no answer |
+| abort_task_plugs_hole | pass | TMF-Response 0, ExpCmdSN behind the hole | W12 | what is behind it has no answer |
 | abort_task_set_order | pass | TMF-Response 0 behind the command it covers | – | |
 | async_connection_drop | pass | comes back behind Parameter2 | one that comes at once | connect |
 | cmdsn_duplicate_write | pass | one SCSI-Response, no Reject | W12 | the write has no answer |

@@ -9,7 +9,7 @@ from iscsiproxy.engine.facts import Captured, Look
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import send
 from iscsiproxy.engine.settling import Unsolicited
-from iscsiproxy.engine.templates import TEMPLATE, given, make, numbers_of
+from iscsiproxy.engine.templates import TEMPLATE, given, make, meant_for, numbers_of
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.language.vocabulary import ANSWERS
 from iscsiproxy.wire.describe import summary
@@ -45,7 +45,7 @@ def run(act: Built, work: Work) -> Pause | None:
     """Swallow what is in hand, and send the answer."""
     hand = work.need_hand()
     request = _request(act, work)
-    answer, fill, raw = _answer(act, work, request)
+    answer, fill, raw, exact = _answer(act, work, request)
     hand.swallow(work.rule.name)
     pdu = request.pdu
     assert pdu is not None
@@ -56,7 +56,7 @@ def run(act: Built, work: Work) -> Pause | None:
         host.settled.add(session, pdu["ITT"])
 
     def go() -> None:
-        send(work, answer, conn=request.conn, fill=fill, name=act.params["as"], raw=raw, borrowed=True)
+        send(work, answer, conn=request.conn, fill=fill, name=act.params["as"], raw=raw, exact=exact, borrowed=True)
 
     if goes_on and not act.params["early"]:
         # A status comes behind all unsolicited data (RFC 7143 11.4.2).
@@ -83,8 +83,8 @@ def _captured(work: Work, name: str) -> Captured:
     return captured
 
 
-def _answer(act: Built, work: Work, request: Look) -> tuple[Pdu, frozenset[str], bool]:
-    """Make the answer; say which numbers are to be put in, and whether the others stay as they are."""
+def _answer(act: Built, work: Work, request: Look) -> tuple[Pdu, frozenset[str], bool, frozenset[str]]:
+    """Make the answer; say which numbers are to be put in, whether it is no news, and which stay as they are."""
     again = act.params["with"]
     if again is not None:
         captured = _captured(work, again)
@@ -92,7 +92,9 @@ def _answer(act: Built, work: Work, request: Look) -> tuple[Pdu, frozenset[str],
         assert pdu is not None
         if pdu.sender is not End.TARGET:
             raise ActError(f"{again} is no answer of a target")
-        return pdu, _CURRENT & frozenset(pdu.fields), True
+        # What the initiator never saw is in the numbers of the target.
+        exact = frozenset(pdu.fields) if captured.seen_on(End.INITIATOR) else frozenset[str]()
+        return pdu, _CURRENT & frozenset(pdu.fields), True, exact
     asked = request.pdu
     assert asked is not None
     opcode = opcode_of(act.params["pdu"]) if act.params["pdu"] is not None else ANSWERS.get(asked.opcode)
@@ -103,9 +105,9 @@ def _answer(act: Built, work: Work, request: Look) -> tuple[Pdu, frozenset[str],
         # Nothing has been counted yet: any StatSN is the first one (RFC 7143 4.2.2.2).
         first = {"StatSN": asked["ExpStatSN"], "ExpCmdSN": asked["CmdSN"], "MaxCmdSN": asked["CmdSN"]}
         pdu, _ = make(opcode, {**first, **values}, act, work)
-        return pdu, frozenset(), True
+        return pdu, frozenset(), True, frozenset(pdu.fields)
     pdu, _ = make(opcode, values, act, work)
-    return pdu, numbers_of(pdu, values), False
+    return pdu, numbers_of(pdu, values), False, meant_for(End.INITIATOR, act, work)
 
 
 def _defaults(opcode: int, asked: Pdu) -> dict[str, Any]:

@@ -39,11 +39,14 @@ def run(act: Built, work: Work) -> Pause | None:
     if not 1 <= count <= _MAX_COPIES:
         raise ActError(f"count is {count}, expected 1 to {_MAX_COPIES}")
     name, extra = act.params["as"], act.params["numbers"] == "translate"
+    # A number that was written down goes as it was written, unless the copy gets one of its own.
+    written = {name for name, expr in act.act.fields.items() if isinstance(expr, Literal_)}
+    exact = frozenset() if extra else frozenset(hand.exact - act.fields.keys() | written)
     for _ in range(count):
         pdu, changes = assign(hand.pdu, {field: work.value(fn, field) for field, fn in act.fields.items()})
         sealed = hand.outgoing() if pdu is hand.pdu else hand.sealed(pdu)
         own_tag = pdu.get("ITT") != hand.pdu.get("ITT")
         begin = begin_copy(work, sealed, name, own_tag=own_tag)
-        hand.copies.append(Copy(sealed, tuple(changes), work.rule.name, begin, extra))
+        hand.copies.append(Copy(sealed, tuple(changes), work.rule.name, begin, extra, hand.added, exact))
         work.fired(act.act, "a copy goes right behind it", changes)
     return None

@@ -6,7 +6,7 @@ from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import own_connection, send
-from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make, numbers_of
+from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make, meant_for, numbers_of
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import opcode_of
@@ -41,6 +41,7 @@ def run(act: Built, work: Work) -> Pause | None:
         pdu, _ = make(opcode, values, act, here)
         split = split_of(act, here, pdu)
         fill = numbers_of(pdu, values)
-        send(work, pdu, conn=conn, fill=fill, name=name, split=split)
+        exact = meant_for(pdu.sender.other, act, here)
+        send(work, pdu, conn=conn, fill=fill, name=name, split=split, exact=exact)
         work.fired(act.act, f"{summary(pdu, without=fill)} was sent to the {pdu.sender.other}")
     return None

@@ -9,8 +9,9 @@ from iscsiproxy.engine.facts import Look, fresh_tag
 from iscsiproxy.engine.firing import Built, Outcome, Pause, Work
 from iscsiproxy.engine.sending import own_connection, send
 from iscsiproxy.engine.settling import settle
-from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make, numbers_of
+from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make, meant_for, numbers_of
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
+from iscsiproxy.session.events import Delivered
 from iscsiproxy.wire.codes import SCSI_STATUS
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import Opcode, opcode_of
@@ -63,11 +64,12 @@ def run(act: Built, work: Work) -> Pause | None:
         if waiting:
             work.host.proceed(chain, "met" if answer is not None else "ended")
 
-    send(
+    errand = send(
         work,
         pdu,
         conn=conn,
         fill=fill,
+        exact=meant_for(pdu.sender.other, act, here),
         name=act.params["as"],
         patient=True,
         answered=answered,
@@ -76,14 +78,21 @@ def run(act: Built, work: Work) -> Pause | None:
     if not act.params["wait"]:
         work.fired(act.act, f"{shown} was sent to the {pdu.sender.other}")
         return None
+    named = errand.written
+
+    def written(event: Delivered) -> None:
+        # It has met the victim now; an end of the connection may be all the answer there is.
+        if named is not None:
+            named(event)
+        work.fired(act.act, f"{shown} was sent to the {pdu.sender.other}")
+
+    errand.written = written
     waiting = True
     work.report("held", f"until {shown} is answered")
 
     def resume(outcome: Outcome) -> bool:
         if outcome == "expired":
             work.report("expired", f"no answer to {shown} in {_AT_MOST:g} s")
-        if outcome == "met":
-            work.fired(act.act, f"{shown} was answered")
         return outcome == "met"
 
     return Pause((), _AT_MOST, resume)

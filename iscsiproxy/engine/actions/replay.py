@@ -5,7 +5,7 @@ from __future__ import annotations
 from iscsiproxy.engine.actions.set_ import PARTS, assign
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import own_connection, send
-from iscsiproxy.engine.templates import given
+from iscsiproxy.engine.templates import given, meant_for
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.wire.describe import summary
 
@@ -41,10 +41,14 @@ def run(act: Built, work: Work) -> Pause | None:
     for one in captured.members:
         if one.pdu is None:
             raise ActError(f"{name} is an event")
-        pdu = one.face(one.pdu.sender.other)
+        to = one.pdu.sender.other
+        pdu, meant = one.face(to), meant_for(to, act, work)
         assert pdu is not None
         again, changes = assign(pdu, changed)
         own_tag = again.get("ITT") != pdu.get("ITT")
-        send(work, again, conn=conn, name=act.params["as"], raw=True, borrowed=not own_tag)
+        # What the receiver never saw is in the numbers of its sender.
+        exact = frozenset(again.fields) if one.seen_on(to) else frozenset()
+        exact = (exact - act.fields.keys()) | meant
+        send(work, again, conn=conn, name=act.params["as"], raw=True, exact=exact, borrowed=not own_tag)
         work.fired(act.act, f"{summary(again)} was sent again", changes)
     return None

@@ -36,7 +36,10 @@ SPEC = ActSpec(
         Param(
             name="numbers",
             kind=ParamKind.CHOICE,
-            help="translate: a number that the PDU uses up by this, or no longer does, is hidden from both ends; raw: not",
+            help=(
+                "translate: a number that the PDU uses up by this, or no longer does, is hidden from both ends; "
+                "raw: it is not"
+            ),
             default="translate",
             choices=("raw", "translate"),
         ),

@@ -54,4 +54,4 @@ def run(act: Built, work: Work) -> Pause | None:
         work.report("released" if outcome == "met" else outcome, f"stall until {until}")
         return outcome == "met"
 
-    return Pause(act.params["until"], act.params["at_most"], resume)
+    return Pause(act.params["until"], act.params["at_most"], resume, silences=end)

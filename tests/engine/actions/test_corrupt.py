@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from iscsiproxy.errors import FileError
 from iscsiproxy.wire.digest import digest
+from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from tests.engine.dialogue import Dialogue, data_out, write
 
@@ -98,3 +100,78 @@ def test_a_leg_that_alone_has_digests_gets_the_wrong_one() -> None:
     talk.digests[1, data_out(2, 0).sender.other] = (False, True)
     (after,) = talk.say(data_out(2, 0, b"abcd"))
     assert flipped(after.data_digest, digest((b"abcd",))) == 1
+
+
+@pytest.mark.parametrize("data", [b"abcde", b"abcdef", b"abcdefg"])
+def test_unpadded_is_the_digest_of_the_data_alone(data: bytes) -> None:
+    before, after, talk = corrupted("{what: data-digest, digest: unpadded}", data_out(2, 0, data))
+    assert changed_parts(before, after) == ["data-digest"]
+    assert after.data_digest == digest((data,))
+    assert talk.told("fired") == ["#1: the data-digest is that of the data without its padding"]
+    (change,) = talk.reports[-1].changes
+    assert (change.what, change.old, change.new) == ("data-digest", before.data_digest.hex(), after.data_digest.hex())
+
+
+@pytest.mark.parametrize("part", ["header-digest", "data-digest"])
+@pytest.mark.parametrize("number", [10, 11], ids=["as it came", "renumbered"])
+def test_a_digest_is_added_that_nobody_has_agreed_on(part: str, number: int) -> None:
+    text = (
+        "rules:\n  - when: SCSI-Command where CmdSN == 10\n    do: {inject: {pdu: NOP-Out, I: 0}}\n"
+        f"  - when: SCSI-Command where CmdSN == {number}\n    do: {{corrupt: {{what: {part}, digest: added}}}}\n"
+    )
+    talk = Dialogue(text)
+    out = [pdu for pdu in talk.say(write(1, 10, b"abcde"), write(2, 11, b"abcde")) if pdu.label == "SCSI-Command"]
+    before = write(number - 9, number, b"abcde", CmdSN=number + 1)
+    assert out[number - 10] == before.sealed(header=part == "header-digest", data=part == "data-digest")
+    assert out[11 - number].header_digest == out[11 - number].data_digest == b""
+    assert len(talk.sent(End.TARGET)[-1].data) == len(talk.sent(End.TARGET)[-1].pdu)
+
+
+def test_an_added_digest_may_be_flipped_cut_and_copied() -> None:
+    text = (
+        "rules:\n  - when: SCSI-Command nth 1\n    do:\n      - corrupt: {what: data-digest, digest: added}\n"
+        "      - corrupt: data-digest\n      - duplicate\n"
+        "  - when: SCSI-Command nth 2\n    do:\n      - corrupt: {what: header-digest, digest: added}\n"
+        "      - close: {at: header-digest+2}\n"
+    )
+    talk = Dialogue(text)
+    first, copy = talk.say(write(1, 10, b"abcde"))
+    assert first == copy
+    assert first.data_digest_ok() is False
+    talk.say(write(2, 11, b"abcde"))
+    assert talk.sent(End.TARGET)[-1].data == write(2, 11, b"abcde").sealed(header=True, data=False).raw[:50]
+
+
+@pytest.mark.parametrize(
+    ("act", "keys", "pdu", "why"),
+    [
+        ("data-digest, digest: unpadded", DIGESTS, data_out(2, 0, b"abcd"), "this PDU has no padding"),
+        ("data-digest, digest: unpadded", DIGESTS, data_out(2, 0, b""), "this PDU has no data-digest"),
+        ("data-digest, digest: unpadded", {}, data_out(2, 0, b"abc"), "this PDU has no data-digest"),
+        ("data-digest, digest: unpadded, at: 0", DIGESTS, data_out(2, 0, b"abc"), "digest: unpadded flips no bits"),
+        ("data-digest, digest: added", DIGESTS, data_out(2, 0, b"abc"), "this PDU has a data-digest"),
+        ("header-digest, digest: added", DIGESTS, data_out(2, 0, b"abc"), "this PDU has a header-digest"),
+        ("data-digest, digest: added", {}, data_out(2, 0, b""), "this PDU has no data"),
+    ],
+)
+def test_a_digest_that_cannot_be_so_stays_as_it_is(act: str, keys: dict[str, str], pdu: Pdu, why: str) -> None:
+    before, after, talk = corrupted(f"{{what: {act}}}", pdu, keys=keys)
+    assert after == before
+    (told,) = talk.told("failed")
+    assert told.startswith(f"#1: corrupt: {why}")
+
+
+def test_what_fails_behind_an_added_digest_takes_it_back() -> None:
+    acts = "[{corrupt: {what: header-digest, digest: added}}, {corrupt: {what: data, at: 9}}]"
+    talk = Dialogue(f"rules:\n  - when: Data-Out\n    do: {acts}")
+    pdu = data_out(2, 0, b"abcd")
+    assert talk.say(pdu) == [pdu]
+
+
+@pytest.mark.parametrize("what", ["data", "header-digest"])
+def test_only_a_data_digest_may_be_unpadded(what: str) -> None:
+    text = f"rules:\n  - when: Data-Out\n    do: {{corrupt: {{what: {what}, digest: unpadded}}}}"
+    with pytest.raises(FileError) as caught:
+        Dialogue(text)
+    assert caught.value.message == "`digest: unpadded` goes with `data-digest` only"
+    assert caught.value.hint == f"`what` is {what}"

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from iscsiproxy.engine.commands import SetTimer
 from iscsiproxy.wire.opcodes import End
-from tests.engine.dialogue import Dialogue, Sent, data_out, nop_out, scsi_response, write
+from iscsiproxy.wire.pdu import Pdu
+from tests.engine.dialogue import Dialogue, Sent, data_out, nop_in, nop_out, scsi_response, write
 
 
 def rule(delay: str, when: str = "SCSI-Command nth 1 as n") -> str:
@@ -123,3 +126,29 @@ def test_a_range_is_drawn_with_the_seed() -> None:
     assert times(1) == times(1)
     assert times(1) != times(2)
     assert all(at == 60.0 or 0.1 <= at <= 0.2 for at in times(1))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_latency_with_jitter_keeps_the_order_and_does_not_add_up(seed: int) -> None:
+    talk = Dialogue("rules:\n  - when: Any-PDU\n    do: {delay: 5ms..20ms}", seed=seed, connect=False)
+    talk.connect(login=False)
+    sent: list[tuple[Pdu, float]] = []
+    late: list[float] = []
+    for itt in range(400):  # one each millisecond: several are on their way at any time
+        if itt < 350:
+            sent.append((nop_out(itt, 10), talk.now))
+            assert talk.say(sent[-1][0]) == []
+        for pdu in talk.tick(0.001):
+            first, begun = sent[len(late)]
+            assert pdu == first, "in their order"
+            late.append(talk.now - begun)
+    assert len(late) == 350
+    assert 0.005 <= min(late) <= max(late) <= 0.0211, "each waits for itself alone"
+    assert max(late) - min(late) > 0.005, "the times are drawn for each"
+
+
+def test_the_other_way_is_late_too() -> None:
+    talk = Dialogue("rules:\n  - when: Any-PDU\n    do: {delay: 5ms..20ms}", connect=False)
+    talk.connect(login=False)
+    assert talk.say(nop_in(1, 101)) == talk.tick(0.0049) == []
+    assert len(talk.tick(0.016)) == 1

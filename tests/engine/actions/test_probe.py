@@ -54,7 +54,7 @@ def test_the_close_of_the_connection_ends_the_wait() -> None:
     talk = Dialogue("rules:\n  - when: SCSI-Command nth 1\n    do:\n      - probe: NOP-Out\n")
     talk.say(write(1, 10))
     talk.closed(End.TARGET, "rst")
-    assert talk.counts() == {"matched": 1, "expired": 1}
+    assert talk.counts() == {"matched": 1, "fired": 1}, "it has met the target"
 
 
 def test_without_an_answer_the_rule_has_not_fired() -> None:
@@ -117,4 +117,4 @@ def test_numbers_that_are_filled_in_later_are_not_told() -> None:
     talk.say(write(1, 10))
     assert talk.told("held") == ["#1: until NOP-Out ITT=0x00000007 I is answered"]
     talk.say(nop_in(7, 101))
-    assert talk.told("fired") == ["#1: NOP-Out ITT=0x00000007 I was answered"]
+    assert talk.told("fired") == ["#1: NOP-Out ITT=0x00000007 I was sent to the target"]

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
+from iscsiproxy.engine.commands import Resume
+from iscsiproxy.session.events import How
 from iscsiproxy.wire.opcodes import End
 from tests.engine.dialogue import Dialogue, data_out, scsi_response, write
 
@@ -82,7 +86,52 @@ def test_with_nothing_in_hand_every_connection_is_stalled() -> None:
 
 
 def test_a_stall_ends_with_the_sender() -> None:
-    talk = Dialogue(rule("{until: 5s, end: target}"))
+    talk = Dialogue(rule("{until: 5s, end: initiator}"))
     talk.say(write(2, 10))
     talk.closed(End.INITIATOR)
     assert talk.say(scsi_response(9, 101))[0]["ITT"] == 9
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("at", ["start", "header+20", "end"])
+def test_a_leg_stays_silent_although_the_other_one_has_ended(how: How, at: str) -> None:
+    text = rule(f"{{until: 50s, end: target, at: {at}}}") + "\n      - close: {how: rst, end: target}"
+    talk = Dialogue(text)
+    pdu = write(2, 10, b"abcd")
+    talk.say(pdu)
+    before = talk.bytes_to(End.TARGET)
+    talk.closed(End.INITIATOR, how)
+    assert talk.open_slots == []
+    talk.tick(49)
+    assert not any(isinstance(one, str | Resume) for one in (*talk.wire, *talk.commands)), "neither closed nor over"
+    talk.tick(1)
+    assert talk.wire[-1] == "rst target"
+    assert talk.bytes_to(End.TARGET) == before, "what was in hand has lost its sender"
+    assert talk.counts() == {"matched": 1, "fired": 1}
+    if at != "end":
+        assert talk.told("ended") == ["#1: #1: its sender has gone, but the other leg stays silent"]
+
+
+def test_the_initiator_may_be_kept_silent_when_the_target_has_gone() -> None:
+    talk = Dialogue(rule("{until: 50s, end: initiator}"))
+    talk.say(write(2, 10))
+    talk.closed(End.TARGET, "rst")
+    assert talk.open_slots == []
+    assert not any(isinstance(one, Resume) for one in talk.commands)
+    talk.tick(50)
+    assert sum(isinstance(one, Resume) for one in talk.commands) == 1
+
+
+def test_the_target_is_left_half_open_by_two_rules() -> None:
+    text = (
+        "rules:\n  - when: SCSI-Command nth 1\n    do: {stall: {until: 50s, end: target}}\n"
+        "  - when: SCSI-Command nth 1 then 10ms\n    do: {close: {how: rst, end: initiator}}\n"
+    )
+    talk = Dialogue(text)
+    talk.say(write(2, 10))
+    talk.tick(0.01)
+    assert talk.wire[-1] == "rst initiator"
+    talk.tick(49)
+    assert talk.wire[-1] == "rst initiator"
+    assert not any(isinstance(one, Resume) for one in talk.commands)
+    assert (talk.counts("#1"), talk.counts("#2")) == ({"matched": 1}, {"matched": 1, "fired": 1})

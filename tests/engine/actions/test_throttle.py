@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from iscsiproxy.engine.commands import Resume
+from iscsiproxy.engine.commands import Resume, Throttle
 from tests.engine.dialogue import Dialogue, data_out, nop_out, r2t, write
 
 __all__: list[str] = []
@@ -83,6 +83,46 @@ def test_the_rate_may_be_computed() -> None:
     talk = Dialogue(rule("{throttle: {rate: length * 2, slice: 'random(3, 3)'}}"))
     talk.say(data_out(2, 0))
     assert list(talk.throttles.values()) == [(1, 1024, 3)]
+
+
+def slow(text: str, *, seed: int = 1) -> list[Throttle]:
+    talk = Dialogue(text, seed=seed)
+    talk.say(data_out(2, 0, bytes(100)))
+    return [one for one in talk.commands if isinstance(one, Throttle)]
+
+
+def test_a_slice_may_be_drawn_each_time_by_the_seed_of_the_run() -> None:
+    text = rule("{throttle: {rate: 1GiB, slice: 1..1460}}")
+    (one,), (same,), (other,) = slow(text), slow(text), slow(text, seed=2)
+    assert (one.slice, one.most) == (1, 1460)
+    assert one.seed == same.seed != other.seed
+    (one,) = slow(rule("{throttle: {rate: 1GiB, slice: length..length * 2}}"))
+    assert (one.slice, one.most) == (100, 200)
+    (one,) = slow(rule("{throttle: {rate: 1GiB, slice: 7}}"))
+    assert (one.slice, one.most, one.seed) == (7, 0, 0)
+
+
+def test_each_connection_draws_for_itself() -> None:
+    talk = Dialogue(rule("{throttle: {rate: 100, slice: 2..9}}", "1s"))
+    talk.connect(2, ISID=0x800000000002)
+    talk.tick(1)
+    one, other = (command for command in talk.commands if isinstance(command, Throttle))
+    assert (one.slice, one.most, other.slice, other.most) == (2, 9, 2, 9)
+    assert one.seed != other.seed
+    assert talk.told("fired") == ["#1: 100 bytes in a second, 2 to 9 at a time"]
+
+
+@pytest.mark.parametrize(
+    ("slices", "why"),
+    [
+        ("length..50", "slice is 100..50, which begins behind its end"),
+        ("DataSN..50", "slice is 0, expected 1 to 1099511627776"),
+    ],
+)
+def test_a_range_that_is_none_is_an_error_in_the_act(slices: str, why: str) -> None:
+    talk = Dialogue(rule(f"{{throttle: {{rate: 100, slice: {slices}}}}}"))
+    talk.say(data_out(2, 0, bytes(100)))
+    assert talk.told("failed") == [f"#1: throttle: {why}"]
 
 
 def test_no_rate_at_all_is_an_error_in_the_act() -> None:

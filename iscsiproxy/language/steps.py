@@ -1,26 +1,16 @@
-"""The part of the language that is read and checked but cannot be run yet.
+"""The steps that only an actor does: to log in, to send a PDU, to do I/O.
 
-Its grammar is whole, so that a file is right or wrong whatever is built. What is missing is refused with its place in
-the file before anything is armed.
+Whatever else it does are acts, which rules do too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from iscsiproxy.errors import FileError
-from iscsiproxy.language.problems import Problems, problem
-from iscsiproxy.language.spec import (
-    ActSpec,
-    Param,
-    ParamKind,
-    Position,
-    Rule,
-    Scenario,
-)
+from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 
-__all__ = ["STEPS", "UNBUILT", "check_built"]
+__all__ = ["STEPS"]
 
 _PDU = Param(name="pdu", kind=ParamKind.PDU, help="what to send")
 #: What every template takes besides fields.
@@ -30,11 +20,6 @@ _TEMPLATE = (
     Param(name="conn", kind=ParamKind.NAME, help="the connection to send it on"),
     Param(name="as", kind=ParamKind.NEW_NAME, help="a name for what is sent"),
 )
-
-
-_SPECS: tuple[ActSpec, ...] = ()
-#: Acts of the language that no engine has yet; what an engine brings takes the place of these.
-UNBUILT: Mapping[str, ActSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
 
 #: What only an actor does.
 STEPS: Mapping[str, ActSpec] = MappingProxyType(
@@ -51,7 +36,6 @@ STEPS: Mapping[str, ActSpec] = MappingProxyType(
             ),
             fields=True,
             events=True,
-            built=False,
         ),
         "send": ActSpec(
             name="send",
@@ -64,8 +48,8 @@ STEPS: Mapping[str, ActSpec] = MappingProxyType(
             ),
             fields=True,
             of="pdu",
+            extra=frozenset({"AHS", "BHS"}),
             events=True,
-            built=False,
         ),
         "io": ActSpec(
             name="io",
@@ -78,35 +62,6 @@ STEPS: Mapping[str, ActSpec] = MappingProxyType(
                 Param(name="size", kind=ParamKind.NUMBER, help="bytes in each command"),
             ),
             events=True,
-            built=False,
         ),
     }
 )
-
-
-def check_built(scenario: Scenario, acts: Mapping[str, ActSpec]) -> None:
-    """Make sure that all of a scenario can be run.
-
-    Raises FileError for the first thing that is not built yet, with the others in its `others`.
-    """
-    problems = Problems()
-    known = {**UNBUILT, **acts}
-    for step in scenario.actor:
-        if step.params.get("join") is not None:
-            problems.add(_missing("`join`, a second connection of one session,", step.position))
-    states = (state for machine in scenario.machines for state in machine.states)
-    for rule in (*scenario.rules, *(rule for state in states for rule in state.rules)):
-        for error in _unbuilt_in(rule, known):
-            problems.add(error)
-    problems.raise_if_any()
-
-
-def _unbuilt_in(rule: Rule, acts: Mapping[str, ActSpec]) -> Iterator[FileError]:
-    for act in rule.do:
-        spec = acts.get(act.name)
-        if spec is None or not spec.built:
-            yield _missing(f"act `{act.name}`", act.position)
-
-
-def _missing(what: str, where: Position) -> FileError:
-    return problem(f"{what} is part of the language but not built yet", where)
