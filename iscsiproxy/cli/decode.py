@@ -23,6 +23,8 @@ _COMMENT = re.compile(rb"#[^\n]*")
 _DUMPED = re.compile(
     rb"[0-9a-f]{8}: (?P<xxd>(?:[0-9a-f]{2,4} )+) .*|[0-9a-f]{8}  (?P<hexdump>[0-9a-f ]+)\|.*\||[0-9a-f]{7,8}"
 )
+#: More than any PDU has: a header, its AHS, 16 MiB of data, pad and digests
+_LONGEST = 1 << 25
 _SEPARATORS = re.compile(rb"0x|[\s:,]")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2})+")
 
@@ -39,7 +41,7 @@ def command(file: str, header_digest: bool, data_digest: bool, short: bool, as_j
     Exit code 1 when bytes are left over that make no whole PDU.
     """
     data = read_bytes(file)
-    framer = Framer()
+    framer = Framer(max_pdu=_LONGEST)
     framer.header_digest, framer.data_digest = header_digest, data_digest
     framer.receive_data(data)
     offset = 0

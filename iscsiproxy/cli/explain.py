@@ -25,7 +25,8 @@ __all__ = ["command", "explain_records", "explanation_facts", "explanation_lines
 @click.command(name="explain")
 @click.argument("journal", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--faults", multiple=True, metavar="FILE|NAME",
-              help="A scenario; may be repeated.  [default: those that the journal names, as they ship]")  # fmt: skip
+              help="A scenario; may be repeated.  [default: what the journal names: the run's file as it is now, or "
+              "what ships]")  # fmt: skip
 @click.option("-p", "params", multiple=True, metavar="NAME=VALUE", help="Set a parameter, or a value of a matrix.")
 @click.option("--rule", "rules", multiple=True, metavar="NAME", help="Only this rule; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a rule.")
@@ -40,8 +41,8 @@ def command(
     """
     settings = _pairs(params)
     with read(journal) as reader:
-        names = faults or _named(reader.header)
-        scenarios = every(names, settings)
+        names, known = (faults, {}) if faults else _named(reader.header)
+        scenarios = every(names, known | settings)
         explainer = explain_records(reader, scenarios, seed=reader.header.seed or 0)
     found = [one for one in explainer.explanations() if not rules or _is(one, rules)]
     if rules and not found:
@@ -72,14 +73,22 @@ def _pairs(params: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _named(header: Header) -> tuple[str, ...]:
-    """Give the scenarios that a journal names."""
+def _named(header: Header) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Give the scenarios that a journal names, and what it knows of their parameters.
+
+    That of a judged run says where the file was, and which run of a matrix it is.
+    """
     if not header.scenarios:
         raise UsageError("the journal names no scenario: say which with --faults")
+    facts = header.facts
+    file = facts.get("file")
+    if file and Path(file).is_file():
+        return (file,), {**facts.get("params", {}), **facts.get("axes", {})}
     lacking = [name for name in header.scenarios if name not in shipped()]
     if lacking:
-        raise UsageError(f"{', '.join(lacking)} does not ship with the program: say where it is with --faults")
-    return header.scenarios
+        gone = f" ({file} is gone)" if file else ""
+        raise UsageError(f"{', '.join(lacking)} does not ship with the program{gone}: say where it is with --faults")
+    return header.scenarios, {}
 
 
 def explain_records(records: Iterator[Record], scenarios: Sequence[Any], *, seed: int) -> Explainer:

@@ -262,8 +262,9 @@ def _concluded(proxy: Proxy, screen: Screen, status: int, watch: Watch | None, p
         else:
             for counted in engine.counters():
                 screen.line(f"rule {counted.rule}: matched {counted.matched}, fired {counted.fired}")
-            for rule in unfired:
-                screen.warn(f"rule {rule} never fired")
+            if watch is None:  # it says so itself, with the reason
+                for rule in unfired:
+                    screen.warn(f"rule {rule} never fired")
         if watch is not None:
             watch.tell(screen, None if plan.explain else unfired)
     if relay is not None and relay.crashes:

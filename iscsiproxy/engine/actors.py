@@ -84,7 +84,7 @@ class ActorSteps:
         return given(self.built[index], self._work(host, index, look))
 
     def template(self, host: Host, index: int, look: Look, own: Mapping[str, Any]) -> tuple[Pdu, frozenset[str]]:
-        """Make the PDU of a step, with `own` values where it gives none; name the fields that it gives.
+        """Make the PDU of a step, with `own` values for what it has and does not give; name the fields that it gives.
 
         Raises ActError.
         """
@@ -94,7 +94,8 @@ class ActorSteps:
             raise ActError("there is no PDU to send")
         work = self._work(host, index, look)
         values = given(built, work)
-        pdu, _ = make(opcode, {**own, **values}, built, work)
+        has = Pdu.build(opcode).fields
+        pdu, _ = make(opcode, {**{name: own[name] for name in own if name in has}, **values}, built, work)
         return pdu, frozenset(values)
 
     def _work(self, host: Host, index: int, look: Look) -> Work:

@@ -7,7 +7,7 @@ from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["MAX_COLLECTED", "REQUESTS", "Book", "belongs", "goes_on"]
+__all__ = ["MAX_COLLECTED", "REQUESTS", "Book", "belongs", "goes_on", "same_session"]
 
 #: How many captures `as each` keeps.
 MAX_COLLECTED = 4096
@@ -15,6 +15,8 @@ MAX_COLLECTED = 4096
 REQUESTS = frozenset(
     {Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TMF_REQUEST, Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST}
 )
+#: What has a tag that a request may have later: a login is no task of a session, but its tag ends with it.
+_TAGGED = REQUESTS | {Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE}
 
 
 class Book(dict[str, Captured]):
@@ -50,7 +52,7 @@ class Book(dict[str, Captured]):
         if pdu is None or not self._by_tag:
             return
         for captured in self._by_tag.get(pdu["ITT"], ()):
-            if not captured.superseded and captured.session == look.session and not goes_on(pdu, captured.command):
+            if not captured.superseded and same_session(look, captured) and not goes_on(pdu, captured.command):
                 captured.superseded = True
 
     def delivered(self, n: int | None, leg: End, pdu: Pdu) -> None:
@@ -73,7 +75,7 @@ class Book(dict[str, Captured]):
 def _captured(look: Look) -> Captured:
     view, pdu = look.view, look.pdu  # read now: what the state says now is what the capture will say of itself later
     command = None if view.task is None else view.task.command
-    if command is None and pdu is not None and pdu.opcode in REQUESTS:
+    if command is None and pdu is not None and pdu.opcode in _TAGGED:
         command = Pdu(pdu.bhs, pdu.ahs)
     return Captured(look, look.session, [], command)
 
@@ -97,7 +99,7 @@ def belongs(look: Look, captured: Captured) -> bool:
     origin, pdu = captured.face(look.leg), look.pdu
     if origin is None:
         return look.conn == captured.look.conn
-    return pdu is not None and not captured.superseded and _names(pdu, origin) and _same_session(look, captured)
+    return pdu is not None and not captured.superseded and _names(pdu, origin) and same_session(look, captured)
 
 
 def _names(pdu: Pdu, origin: Pdu) -> bool:
@@ -122,7 +124,7 @@ def _names(pdu: Pdu, origin: Pdu) -> bool:
     return pdu["ITT"] == tag
 
 
-def _same_session(look: Look, captured: Captured) -> bool:
+def same_session(look: Look, captured: Captured) -> bool:
     """Before there is a session, a connection stands for it."""
     if captured.session == 0:
         return look.conn == captured.look.conn

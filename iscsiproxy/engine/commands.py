@@ -67,10 +67,11 @@ class Author:
 
     `fill` names the sequence numbers that the relay is to put in when it writes the PDU, right for the receiver at that
     time; the others are numbers of the other leg and are translated, except the fields in `exact`. A `raw` one is no
-    news to anybody: it needs no room and no tag of its own. Digests and lengths are made right then too. With `slot` it stands there, behind what is in it; without, it goes at the next boundary between two
-    PDUs, past what is held. A `patient` one also waits for a command's unsolicited data to end, and one that takes a
-    CmdSN always for room in the window (RFC 7143 4.2.2.1). None is sent behind a Logout Request. The engine is told
-    with `Delivered(author=ticket)`, or by `authored_in_vain(ticket)` when it can no longer go.
+    news to anybody: it needs no room and no tag of its own. Digests and lengths are made right then too. With `slot` it
+    stands there, behind what is in it; without, it goes at the next boundary between two PDUs, past what is held. A
+    `patient` one also waits for a command's unsolicited data to end, and one that takes a CmdSN always for room in the
+    window (RFC 7143 4.2.2.1). None is sent behind a Logout Request. The engine is told with `Delivered(author=ticket)`,
+    or by `authored_in_vain(ticket)` when it can no longer go.
     """
 
     conn: int

@@ -34,6 +34,8 @@ __all__ = ["Engine"]
 
 #: Async events by which a target ends a connection or a session, or asks for its end (RFC 7143 11.9.1).
 _ESCALATIONS = (1, 2, 3)
+#: How many PDUs that have not gone yet are remembered; the oldest is forgotten first.
+_MAX_COMING = 1024
 
 
 class Engine(Hosting):
@@ -57,6 +59,9 @@ class Engine(Hosting):
         self._escalating = any("escalation" in matcher.events for matcher in matchers)
         if self._escalating:
             self._watched |= {Opcode.ASYNC}
+        #: The PDUs that have not gone yet: how they go tells how one would that never does.
+        self._came: dict[int | None, Look] = {}
+        self._naming = any(matcher.pattern.capture is not None for matcher in matchers)
 
     def __repr__(self) -> str:
         return f"<Engine {len(self._rules)} rules, {len(self._waiting)} waiting{'' if self._armed else ', disarmed'}>"
@@ -127,6 +132,10 @@ class Engine(Hosting):
         if self.actors:
             self._meet(look)
         standing = [one for one in self.standing if one.wants(look)]
+        if self._naming:
+            self._came[event.n] = look
+            if len(self._came) > _MAX_COMING:
+                del self._came[next(iter(self._came))]
         if not self._armed:
             return self._edit_to_the_end(event, digests, standing) if self.editors or standing else []
         sieve = self._by_opcode[opcode]
@@ -176,7 +185,10 @@ class Engine(Hosting):
             self._outgoing.pop(event.of)(event)
         if event.of is not None and (told := self.written.get(event.of)) is not None:
             told(event)
+        came = self._came.pop(event.of, None)
         for book in self._books:
+            if came is not None and not event.rules and (event.pdu is not came.pdu or book.shifted):
+                book.moved(came, event.pdu)
             if book:
                 book.delivered(event.of, event.leg, event.pdu)
         # What was cut has not come whole; what went in two parts is seen with the last.

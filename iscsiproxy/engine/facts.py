@@ -44,8 +44,8 @@ class Look:
     """One PDU or event as a pattern sees it.
 
     `leg` is where it was seen; `arrival` tells a PDU that came in from one that was delivered. `event` is empty for a
-    PDU, else `connect`, `full-feature`, `close`, `escalation` or one of the `io-` events. `offer` and `answer` are the values of the one key that a
-    negotiation is about to change.
+    PDU, else `connect`, `full-feature`, `close`, `escalation` or one of the `io-` events. `offer` and `answer` are the
+    values of the one key that a negotiation is about to change.
     """
 
     conn: int
@@ -110,7 +110,7 @@ class Captured:
     """What `as NAME` keeps: the PDU or event as it was, and whether its ITT has been given to another task since.
 
     `command` is the header of the request that began its task. `faces` holds what a leg saw where that was another PDU
-    than the one that arrived.
+    than the one that arrived; one that is `guessed` it would have seen, had the PDU gone there.
     """
 
     look: Look
@@ -120,6 +120,7 @@ class Captured:
     count: int = 1
     superseded: bool = False
     faces: dict[End, Pdu] = field(default_factory=dict)
+    guessed: bool = False
 
     @property
     def pdu(self) -> Pdu | None:
@@ -132,7 +133,7 @@ class Captured:
 
     def seen_on(self, leg: End) -> bool:
         """Tell whether that leg has seen it."""
-        return leg is self.look.leg or leg in self.faces
+        return leg is self.look.leg or (leg in self.faces and not self.guessed)
 
 
 def fresh_tag(look: Look) -> int:

@@ -223,6 +223,10 @@ class Work:
             raise ActError(f"{self.hand.sent} bytes of this PDU have gone already")
         return self.hand
 
+    def once_it_stands(self, call: Callable[[], None]) -> None:
+        """Call something as if it were now, but only when no error in the same list can undo the act any more."""
+        self.chain.standing.append((len(self.host.commands), call))
+
     def fired(self, act: Act, text: str, changes: Sequence[Any] = ()) -> None:
         """Report that the act took effect."""
         self.did = True
@@ -263,6 +267,8 @@ class Chain:
     firings: Sequence[tuple[RuleView, Look | None]]
     scope: Callable[[], list[int]] = list
     over: bool = False
+    #: What belongs to acts that an error may yet undo, and where among the commands it stands.
+    standing: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     _paused: tuple[Pause, Work] | None = None
     _steps: Iterator[None] = field(default_factory=lambda: iter(()))
     _outcome: Outcome = "met"
@@ -292,7 +298,9 @@ class Chain:
 
     def _run(self) -> Iterator[None]:
         for index, (rule, look) in enumerate(self.firings):
-            rule.ended((yield from self._rule(Work(self.host, self, rule, look, self.hand))))
+            how = yield from self._rule(Work(self.host, self, rule, look, self.hand))
+            self._stand()
+            rule.ended(how)
             if self.over:
                 self._never_done(self.firings[index + 1 :])
                 return
@@ -322,6 +330,7 @@ class Chain:
                     if rule.name not in hand.edited:
                         self.host.editors.revoke(hand.look, rule.name)
                     self._unsay(rule, mark)
+                    self.standing.clear()
                 work.report("failed", f"{built.act.name}: {error}")
                 return "failed"
             if pause is not None:
@@ -333,7 +342,19 @@ class Chain:
                 break
         return how
 
+    def _stand(self) -> None:
+        """Do what belongs to acts that nothing undoes any more, each in its place among the commands."""
+        waiting, self.standing = self.standing, []
+        commands, more = self.host.commands, 0
+        for at, call in waiting:
+            behind = commands[at + more :]
+            del commands[at + more :]
+            call()
+            more = len(commands) - at
+            commands += behind
+
     def _pause(self, pause: Pause, work: Work) -> Iterator[None]:
+        self._stand()
         hand = self.hand
         for _, look in self.firings:
             if look is not None:
@@ -349,12 +370,13 @@ class Chain:
         self._paused = None
 
     def _unsay(self, rule: RuleView, mark: int) -> None:
-        """Take back what was reported of acts that are undone."""
+        """Take back what was reported of acts that are undone: those on the PDU in hand."""
         commands = self.host.commands
+        undone = {built.act.name for built in rule.acts if not built.spec.events}
         commands[mark:] = [
             one
             for one in commands[mark:]
-            if not (isinstance(one, Report) and one.kind == "fired" and one.rule == rule.name and one.of is not None)
+            if not (isinstance(one, Report) and one.kind == "fired" and one.rule == rule.name and one.act in undone)
         ]
 
     def _shadowed(self, built: Built, work: Work) -> bool:

@@ -17,6 +17,7 @@ from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.commands import Command, SetTimer, Tell
 from iscsiproxy.engine.doorway import Doorway
 from iscsiproxy.engine.editing import Editors
+from iscsiproxy.engine.faces import FacedBook
 from iscsiproxy.engine.facts import Look, Reader, Rng
 from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView
 from iscsiproxy.engine.machines import ActiveMachine, goto
@@ -44,10 +45,10 @@ class Hosting:
         self._now = 0.0
         self._rules: list[ActiveRule] = []
         self._machines: list[ActiveMachine] = []
-        self._books: list[Book] = []
+        self._books: list[FacedBook] = []
         self._scenarios = tuple(scenarios)
         for scenario in scenarios:
-            book = Book()
+            book = FacedBook()
             self._books.append(book)
             self._rules += [ActiveRule(scenario, rule, book) for rule in scenario.rules]
             for machine in scenario.machines:

@@ -20,6 +20,7 @@ from iscsiproxy.language.spec import Absent, Binary, Call, Expr, Literal_, Logic
 from iscsiproxy.language.vocabulary import TEXT_PDUS
 from iscsiproxy.language.written import value_text, words_of, written
 from iscsiproxy.wire.describe import summary
+from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.secrecy import SECRET_KEYS
 
 __all__ = ["Clause", "Conditions", "Miss", "Near", "conditions_of", "diagnose", "picks_text", "seen_by"]
@@ -95,13 +96,19 @@ class Near:
             line=line,
             at=look.at,
             conn=look.conn,
-            label=summary(look.pdu) if look.pdu is not None else look.event,
+            label=summary(_whole(look.pdu)) if look.pdu is not None else look.event,
             stage=self.stage,
             clauses=clauses,
             passed=self.total - len(self.failed),
             total=self.total,
             distance=self.distance,
         )
+
+
+def _whole(pdu: Pdu) -> Pdu:
+    """Fill up data that nobody has kept, as of a journal, so that its length is told right."""
+    length = pdu["DataSegmentLength"]
+    return pdu if len(pdu.data) == length else Pdu(pdu.bhs, pdu.ahs, b"", bytes(length))
 
 
 Conditions = tuple[tuple[Expr, Fn], ...]

@@ -10,14 +10,16 @@ from iscsiproxy.engine.actions import RUNNERS, SPECS
 from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.engine.match import captures_in
 from iscsiproxy.engine.moments import Course, Path, paths
-from iscsiproxy.engine.values import compile_expr
+from iscsiproxy.engine.values import Fn, compile_expr
 from iscsiproxy.language.spec import (
     Absent,
     Act,
     Barrier,
     Binary,
     Call,
+    Expr,
     In,
     Literal_,
     Logic,
@@ -189,7 +191,7 @@ class ActiveRule:
 def build_act(act: Act, victim: Victim) -> Built:
     """Compile an act."""
     params = {name: _compiled(value, victim) for name, value in act.params.items()}
-    fields = {name: compile_expr(expr) for name, expr in act.fields.items()}
+    fields = {name: _value_of(expr) for name, expr in act.fields.items()}
     if act.name not in RUNNERS:
         return Built(act, STEPS[act.name], _not_ours, fields, params)
     return Built(act, SPECS[act.name], RUNNERS[act.name], fields, params)
@@ -199,10 +201,24 @@ def _not_ours(act: Built, work: Work) -> Pause | None:
     raise ActError(f"`{act.act.name}` is done by an actor")
 
 
+def _value_of(expr: Expr) -> Fn:
+    """Compile a right side, which raises ActError when a capture that it speaks of is not bound."""
+    fn, names = compile_expr(expr), frozenset(captures_in(expr))
+    if not names:
+        return fn
+
+    def value(look: Look) -> Any:
+        if missing := names - look.captures.keys():
+            raise ActError(f"{', '.join(sorted(missing))} is not bound")
+        return fn(look)
+
+    return value
+
+
 def _compiled(value: object, victim: Victim) -> Any:
     """Compile what is in a parameter: expressions, moments, lists with expressions among them."""
     if isinstance(value, _EXPRESSIONS):
-        return compile_expr(value)
+        return _value_of(value)
     if isinstance(value, Moment):
         return Path(value, victim)
     if isinstance(value, tuple):

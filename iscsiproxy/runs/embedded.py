@@ -141,7 +141,8 @@ class EmbeddedDriver:
             first_burst_length=_UNSOLICITED,
             time2wait=0,
             offers={**offers(scenario.needs), **(offer if not isinstance(offer, str) else {})},
-            command_timeout=timing.within + timing.hang,
+            # What is not answered is a target's to be judged by, and an initiator's to do something about.
+            command_timeout=timing.hang if scenario.victim == "initiator" else timing.within + timing.hang,
             login_timeout=max(_LOGIN, 2 * timing.hang),
             logout_timeout=2.0,
         )
@@ -306,7 +307,8 @@ class EmbeddedDriver:
         lun = self._context.target.lun or 0
         disks = [disk for disk in self.disks if disk.lun >= lun][: self._luns]
         if not disks:
-            raise PeerError(f"the target has no disk at LUN {lun}")
+            there = ", ".join(str(disk.lun) for disk in self.disks)
+            raise PeerError(f"the target has no disk at LUN {lun} (it has one at {there or 'none'})")
         workloads = [
             Workload(drive(), self._workload(disk), Random(rng.random()), recoveries=recoveries) for disk in disks
         ]

@@ -16,12 +16,15 @@ __all__ = ["finding_of", "result_of"]
 def finding_of(result: Result) -> Finding:
     """Tell a result of the judge."""
     note = f" ({result.note})" if result.note else ""
-    # The line that decided says enough of a list of them.
-    subject = "" if result.text.startswith("first:") else result.text
+    subject, why = result.text, result.why
+    if subject.startswith("first:"):
+        # The line that decided says enough of a list of them, and its verdict is that of the finding.
+        line = why.removeprefix(f"{result.verdict}: ")
+        subject, why = "", f"{line}: it came" if line != why else why
     return Finding(
         about=result.kind,
         verdict=result.verdict,
-        text=f"{subject}: {result.why}{note}" if subject else f"{result.why}{note}",
+        text=f"{subject}: {why}{note}" if subject else f"{why}{note}",
         evidence=tuple(
             Evidence(
                 n=one.n or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 from iscsiproxy.capture import Capture
@@ -37,6 +38,7 @@ class Recording:
             scenarios=[plan.scenario.name],
             facts={
                 "run": plan.name,
+                "file": str(Path(plan.scenario.file).absolute()) if plan.scenario.file else "",
                 "target": plan.target.spec.shown,
                 "initiator": plan.initiator.shown,
                 "params": dict(plan.scenario.params),

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ import trio
 from iscsiproxy import __version__
 from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.language.spec import Scenario
+from iscsiproxy.peers.initiator.errors import LoginFailed
 from iscsiproxy.peers.initiator.session import discover, open_session
 from iscsiproxy.peers.initiator.settings import InitiatorSettings, random_isid
 from iscsiproxy.proxy import Address
@@ -40,6 +41,10 @@ __all__ = ["Listener", "SuitePlan", "file_name", "looked", "names", "run_suite",
 
 #: Of a name of a run, what can be no part of a file's name everywhere
 _ODD = re.compile(r"[^A-Za-z0-9_.,=#+-]+")
+#: The status of a login to a target that is not there (RFC 7143 11.13.5)
+_NOT_FOUND = 0x0203
+#: Those of one whose initiator was not taken for who it says it is, or may not come
+_NOT_LET_IN = frozenset({0x0201, 0x0202})
 #: How long a target has to tell what it has, in seconds
 _LOOK = 15.0
 
@@ -243,8 +248,25 @@ async def looked(target: Target, initiator: InitiatorSpec) -> Target:
             return replace(target, lun=lun, units=len(disks))
     except PeerError as error:
         if needed:
-            raise PeerError(f"the target {target.spec.shown}: {error}") from error
+            hint = await _way_out(error, target, settings)
+            raise PeerError(f"the target {target.spec.shown}: {error}{hint}") from error
         return target
+
+
+async def _way_out(error: PeerError, target: Target, settings: InitiatorSettings) -> str:
+    """Say what a user can do about a login that was refused; empty where nothing is known to help."""
+    if not isinstance(error, LoginFailed):
+        return ""
+    if error.status in _NOT_LET_IN:
+        if target.spec.account is None:
+            return " (the URL names no user: iscsi://USER%PASSWORD@HOST:PORT/NAME/LUN)"
+        return " (are the user and the password of the URL right?)"
+    if error.status != _NOT_FOUND:
+        return ""
+    with suppress(PeerError):
+        offered = [one.name for one in await discover((target.address.host, target.address.port), settings)]
+        return f" (the portal offers {', '.join(offered)})" if offered else " (the portal offers no target)"
+    return ""
 
 
 def _the_one(found: Sequence[str]) -> str:

@@ -137,6 +137,8 @@ def parse_target(text: str) -> TargetSpec:
         return _command(text)
     if not text:
         raise UsageError("--target: expected embedded, HOST:PORT, an iscsi:// URL or a command")
+    if not rest.isdigit() and get_close_matches(head, ["embedded"], cutoff=0.8):
+        raise UsageError(f"--target {text}: did you mean embedded{colon}{rest}? (a host of that name: {head}:3260)")
     address = parse_address(text, default_host=_LOOPBACK, default_port=DEFAULT_PORT)
     return TargetSpec(kind="external", shown=str(address), address=address)
 

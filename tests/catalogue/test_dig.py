@@ -8,7 +8,7 @@ from iscsiproxy.wire.digest import digest
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.sense import SenseCode, encode_sense
-from tests.catalogue.harness import Fields, Part, Step, altered, at_initiator, at_target, play, row
+from tests.catalogue.harness import Fields, Part, Step, at_initiator, at_target, play, row
 from tests.engine.dialogue import (
     Dialogue,
     data_in,
@@ -195,7 +195,10 @@ def test_digests_on_one_leg_only(leg: End) -> None:
 @row("DIG-18")
 @pytest.mark.parametrize("part", DIGEST_PARTS)
 def test_digests_begin_one_pdu_too_early(part: str) -> None:
-    rules = f"- {{when: 'Login-Request or Login-Response where T and NSG == 3', do: {{corrupt: {{what: {part}, digest: added}}}}}}"
+    rules = f"""
+    - when: Login-Request or Login-Response where T and NSG == 3
+      do: {{corrupt: {{what: {part}, digest: added}}}}
+    """
     who, welcome = login_request({**NAMES, **DIGESTS}), login_response({**TPGT, **DIGESTS})
     played = play(rules, who, welcome, READ, DONE, login=False)
     header = part == "header-digest"

@@ -12,8 +12,22 @@ from iscsiproxy.peers.initiator import commands
 from iscsiproxy.peers.initiator.session import Session
 from iscsiproxy.runs.stage import BLOCK
 from iscsiproxy.wire.opcodes import End
-from tests.catalogue.harness import Claims, On, Played, altered, at_initiator, at_target, live, play, runs_of
-from tests.engine.dialogue import data_out, nop_in, nop_out, read, scsi_response, write
+from tests.catalogue.acted import acted
+from tests.catalogue.harness import (
+    Claims,
+    On,
+    Played,
+    also,
+    altered,
+    at_initiator,
+    at_target,
+    live,
+    moved,
+    play,
+    runs_of,
+)
+from tests.catalogue.wired import wired
+from tests.engine.dialogue import Dialogue, data_out, nop_in, nop_out, read, scsi_response, write
 from tests.real.process import run
 
 __all__: list[str] = []
@@ -78,6 +92,21 @@ ASSERTIONS: list[tuple[str, Callable[[Played], None], Callable[[Played], None]]]
         "- {when: NOP-Out, do: {close: fin}}",
         lambda played: played.assert_cut(TWO, None, "fin"),
         lambda played: played.assert_cut(TWO, None, "rst"),
+    ),
+    (
+        "- {when: NOP-Out, do: {close: fin}}",
+        lambda played: played.assert_got(ONE, TWO, ended="fin"),
+        lambda played: played.assert_got(ONE, TWO, ended="rst"),
+    ),
+    (
+        "- {when: NOP-Out, do: drop}",
+        lambda played: played.assert_got(ONE, THREE),
+        lambda played: played.assert_got(ONE, THREE, ended="fin"),
+    ),
+    (
+        "- {when: NOP-Out, do: {throttle: {rate: 7, slice: 1}}}",
+        lambda played: played.assert_throttled(7, 1),
+        lambda played: played.assert_throttled(7, 2),
     ),
     (
         "- {when: NOP-Out, do: {delay: 2s}}",
@@ -162,6 +191,65 @@ def test_two_connections_and_a_leg_that_is_none_the_wiser() -> None:
     with pytest.raises(AssertionError):
         played.assert_same()
     assert played.authored == []
+
+
+def test_what_an_end_counts_behind_something_added() -> None:
+    rules = "- when: SCSI-Command nth 2\n  do:\n    - inject: {pdu: NOP-Out, I: 0, as: mine}\n"
+    first, second, echo = read(2, 10), read(3, 11), nop_in(9, 101)
+    played = at_target(rules, first, second, also(echo))
+    mine = nop_out(played.authored[0]["ITT"], 11)
+    played.assert_got(first, mine, moved(second, CmdSN=1))
+    with pytest.raises(AssertionError):
+        played.assert_added(first, mine)
+    assert moved(second, CmdSN=-12)["CmdSN"] == 0xFFFFFFFF
+    assert echo in played.at(End.INITIATOR).sender
+    assert played.disarmed
+    assert not any(getattr(one, "pdu", None) == echo for one in played.disarmed)
+
+
+def test_what_was_said_instead() -> None:
+    calm, stormy = nop_in(3, 101), nop_in(3, 101, b"stormy")
+    played = at_target("- {when: NOP-Out, do: {set: {LUN: 1}}}", TWO, also(stormy, instead=calm))
+    assert stormy in played.at(End.INITIATOR).sender
+    assert calm not in played.at(End.INITIATOR).sender
+
+
+def test_connections_that_are_refused() -> None:
+    def connect(talk: Dialogue) -> None:
+        talk.connect(1 + max(conn for conn, _ in talk.digests), login=False)
+
+    played = at_initiator("- {when: connect after 1 times 2, do: refuse}", *[connect] * 3, login=False)
+    played.assert_refused(2, 3)
+    for wrong in ((2,), (2, 3, 4), (1, 2, 3)):
+        with pytest.raises(AssertionError):
+            played.assert_refused(*wrong)
+
+
+def test_how_late_everything_is() -> None:
+    first, second = nop_out(3, 11), nop_out(4, 12)
+    played = at_target("- {when: NOP-Out nth 2, do: {delay: 2s}}", first, 1.0, second, 5.0)
+    assert played.lateness() == [0, 2]
+    with pytest.raises(AssertionError):
+        at_target("- {when: NOP-Out nth 2, do: drop}", first, second).lateness()
+
+
+async def test_wired_bytes_come_as_they_were_said() -> None:
+    ping = nop_out(2, 1, bytes(100))
+    slow = "rules:\n- {when: full-feature, do: {throttle: {rate: 1MiB, slice: 100}}}"
+    Claims.begin()
+    assert sum(len(one.data) for one in await wired(slow, ping)) == len(ping)
+    assert Claims.made == {End.TARGET}
+    with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
+        await wired("rules:\n- {when: NOP-Out, do: {set: {LUN: 1}}}", ping)
+
+
+async def test_an_actor_whose_rules_change_nothing(tmp_path: Path) -> None:
+    text = "victim: target\nactor:\n  - login: {as: A}\n  - send: {pdu: NOP-Out, I: 0, as: p}\n  - delay: NOP-In of p\n"
+    text += "rules:\n  - when: NOP-Out of p\n    do: DO\naftermath: none\n"
+    (event,) = [one for one in await acted(text.replace("DO", "{note: here}"), tmp_path) if one.pdu.label == "NOP-Out"]
+    assert event.pdu["I"] == 0
+    with pytest.raises(AssertionError):
+        await acted(text.replace("DO", "{set: {LUN: 1}}"), tmp_path)
 
 
 def test_what_comes_before_the_script() -> None:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
 from iscsiproxy.peers.initiator import commands
 from iscsiproxy.peers.initiator.session import Session
 from iscsiproxy.peers.target.settings import TargetSettings
 from iscsiproxy.runs.stage import BLOCK
-from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
+from iscsiproxy.wire.serial import add
+from tests.catalogue.acted import acted
 from tests.catalogue.harness import Fields, Step, altered, at_initiator, at_target, live, play, row
-from tests.engine.dialogue import data_in, data_out, nop_in, nop_out, r2t, read, scsi_response, write
-from tests.session.dialogue import NAMES, TPGT, login_request, login_response
+from tests.engine.dialogue import (
+    data_in,
+    data_out,
+    nop_in,
+    nop_out,
+    r2t,
+    read,
+    scsi_response,
+    text_request,
+    text_response,
+    tmf,
+    write,
+)
+from tests.session.dialogue import NAMES, TPGT, login_request, login_response, request, response
 
 __all__: list[str] = []
 
@@ -70,51 +87,102 @@ def test_an_ordinary_command_becomes_immediate() -> None:
 LEADING = login_request(NAMES), login_response(TPGT)
 
 
+#: A constant is added to a number of one leg wherever it stands, and taken away wherever it comes back.
+CMDSN_MOVED = """
+params: {offset: 0xfffffff4}
+rules:
+  - when: Login-Request or SCSI-Command or NOP-Out or Text-Request or Logout-Request
+    do: {set: {CmdSN: CmdSN + $offset}}
+  - when: TMF-Request
+    do: {set: {CmdSN: CmdSN + $offset, RefCmdSN: RefCmdSN + $offset}}
+  - when: Target-PDU
+    do: {set: {ExpCmdSN: ExpCmdSN - $offset, MaxCmdSN: MaxCmdSN - $offset}}
+"""
+STATSN_MOVED = """
+params: {offset: 0xffffff9a}
+rules:
+  - when:
+      - Data-In where S
+      - Login-Response or SCSI-Response or TMF-Response or Text-Response or Logout-Response or NOP-In or R2T or Reject
+    do: {set: {StatSN: StatSN + $offset}}
+  - when:
+      - Login-Request after 1 per connection
+      - SCSI-Command or TMF-Request or Text-Request or Logout-Request or NOP-Out or Data-Out
+    do: {set: {ExpStatSN: ExpStatSN - $offset}}
+"""
+TOP = 1 << 32
+
+
+def conversation(cmd_sn: int, exp_cmd_sn: int, stat_sn: int, exp_stat_sn: int) -> list[Pdu]:
+    """Make a session with requests of each kind: what each end says begins with these numbers, and goes on by one."""
+    pairs = [
+        LEADING,
+        (write(2, 0), scsi_response(2, 0)),
+        (tmf(3, 0, 1, 2, I=0, RefCmdSN=cmd_sn), response(Opcode.TMF_RESPONSE, 3, 0)),
+        (nop_out(4, 0), nop_in(4, 0)),
+        (text_request(5, 0, {"SendTargets": ""}), text_response(5, 0)),
+        (read(6, 0), data_in(6, 0, bytes(4096), F=1, S=1)),
+        (request(Opcode.LOGOUT_REQUEST, 7, 0), response(Opcode.LOGOUT_RESPONSE, 7, 0)),
+    ]
+    session = []
+    for n, (asked, told) in enumerate(pairs):
+        used, counted = max(n - 1, 0), n  # a login uses up no CmdSN
+        ack = exp_stat_sn + n if n else 0
+        numbers = {"StatSN": stat_sn + n, "ExpCmdSN": exp_cmd_sn + counted, "MaxCmdSN": exp_cmd_sn + counted + 30}
+        session += [
+            asked.with_fields({"CmdSN": (cmd_sn + used) % TOP, "ExpStatSN": ack % TOP}),
+            told.with_fields({name: value % TOP for name, value in numbers.items()}),
+        ]
+    return session
+
+
+def moved_by(offset: int, names: Sequence[str], *pdus: Pdu) -> list[tuple[Pdu, Fields]]:
+    """Say what becomes of PDUs whose numbers are moved."""
+    changes = [(pdu, {name: add(pdu[name], offset) for name in names if name in pdu.fields}) for pdu in pdus]
+    return [(pdu, fields) for pdu, fields in changes if fields]
+
+
 @row("SEQ-06")
 def test_cmdsn_wraps_around() -> None:
-    rules = """
-    params: {offset: 0xfffffff4}
-    rules:
-      - when: Login-Request or SCSI-Command or NOP-Out
-        do: {set: {CmdSN: CmdSN + $offset}}
-      - when: Login-Response or SCSI-Response or Data-In or NOP-In
-        do: {set: {ExpCmdSN: ExpCmdSN - $offset, MaxCmdSN: MaxCmdSN - $offset}}
-    """
-    reads = [read(n, n + 8) for n in range(2, 6)]
-    plain = [login_response(TPGT), *(scsi_response(n, n + 99) for n in range(2, 6))]
-    answers = [answer.with_fields({"ExpCmdSN": 0xFFFFFFFF, "MaxCmdSN": 0x1D}) for answer in plain]
-    script = (LEADING[0], answers[0], *reads, *answers[1:])
-    played = play(rules, *script, login=False)
-    numbers = (0xFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFF, 0, 1)
-    changed: list[tuple[Pdu, Fields]] = [
-        (pdu, {"CmdSN": number}) for pdu, number in zip((LEADING[0], *reads), numbers, strict=True)
-    ]
-    played.assert_changed(*changed[0], *changed[1:])
-    back: list[tuple[Pdu, Fields]] = [(pdu, {"ExpCmdSN": 11, "MaxCmdSN": 41}) for pdu in answers]
-    played.at(End.INITIATOR).assert_changed(*back[0], *back[1:])
+    offset = 0xFFFFFFF4
+    script = conversation(10, 10 + offset, 100, 101)
+    played = play(CMDSN_MOVED, *script, login=False)
+    asked = moved_by(offset, ("CmdSN", "RefCmdSN"), *script[::2])
+    assert [fields["CmdSN"] for _, fields in asked[1:]] == [0xFFFFFFFE, 0xFFFFFFFF, 0, 1, 2, 3]
+    played.assert_changed(*asked[0], *asked[1:])
+    told = moved_by(-offset % TOP, ("ExpCmdSN", "MaxCmdSN"), *script[1::2])
+    assert [fields["ExpCmdSN"] for _, fields in told] == [*range(10, 17)]
+    played.at(End.INITIATOR).assert_changed(*told[0], *told[1:])
+
+
+@row("SEQ-06")
+async def test_cmdsn_wraps_around_between_the_embedded_peers(tmp_path: Path) -> None:
+    text = """
+victim: target
+actor:
+  - login: {as: A, CmdSN: 0xfffffff8}
+  - io: {do: verify, conn: A, size: 4KiB}
+rules:
+  - when: SCSI-Command where CmdSN == 4 nth 1
+    do: {note: wrapped}
+aftermath: none
+"""
+    numbers = [event.pdu["CmdSN"] for event in await acted(text, tmp_path) if event.pdu.label == "SCSI-Command"]
+    assert numbers == [add(0xFFFFFFF8, n) for n in range(len(numbers))]
+    assert numbers[-1] < 0xFFFFFFF8
 
 
 @row("SEQ-07")
 def test_statsn_wraps_around() -> None:
-    rules = """
-    params: {offset: 0xffffff9a}
-    rules:
-      - when: Login-Response or SCSI-Response or NOP-In
-        do: {set: {StatSN: StatSN + $offset}}
-      - when: SCSI-Command or NOP-Out
-        do: {set: {ExpStatSN: ExpStatSN - $offset}}
-    """
-    pairs = [(read(n, n + 8, ExpStatSN=(n + 0xFFFFFFFD) & 0xFFFFFFFF), scsi_response(n, n + 99)) for n in range(2, 6)]
-    script = (*LEADING, *(pdu for pair in pairs for pdu in pair))
-    played = play(rules, *script, login=False).at(End.INITIATOR)
-    numbers = (0xFFFFFFFE, 0xFFFFFFFF, 0, 1, 2)
-    changed: list[tuple[Pdu, Fields]] = [
-        (pdu, {"StatSN": number})
-        for pdu, number in zip((LEADING[1], *(answer for _, answer in pairs)), numbers, strict=True)
-    ]
-    played.assert_changed(*changed[0], *changed[1:])
-    back: list[tuple[Pdu, Fields]] = [(command, {"ExpStatSN": command["ITT"] + 99}) for command, _ in pairs]
-    played.at(End.TARGET).assert_changed(*back[0], *back[1:])
+    offset = 0xFFFFFF9A
+    script = conversation(10, 10, 100, 100 + offset)
+    played = play(STATSN_MOVED, *script, login=False).at(End.INITIATOR)
+    told = moved_by(offset, ("StatSN",), *script[1::2])
+    assert [fields["StatSN"] for _, fields in told] == [0xFFFFFFFE, 0xFFFFFFFF, 0, 1, 2, 3, 4]
+    played.assert_changed(*told[0], *told[1:])
+    acknowledged = moved_by(-offset % TOP, ("ExpStatSN",), *script[2::2])
+    assert [fields["ExpStatSN"] for _, fields in acknowledged] == [*range(101, 107)]
+    played.at(End.TARGET).assert_changed(*acknowledged[0], *acknowledged[1:])
 
 
 @row("SEQ-08")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from tests.catalogue.harness import Fields, altered, moved, at_initiator, at_target, row, runs_of
-from tests.engine.dialogue import NO_TAG, Dialogue, data_out, nop_out, r2t, read, scsi_response, tmf, write
+from tests.catalogue.acted import acted
+from tests.catalogue.harness import Fields, altered, at_initiator, at_target, row, runs_of
+from tests.engine.dialogue import NO_TAG, Dialogue, nop_out, r2t, read, scsi_response, tmf, write
 from tests.session.dialogue import response
 
 __all__: list[str] = []
 
-ABORT_TASK, LUN_RESET = 1, 5
+ABORT_TASK, CLEAR_TASK_SET, LUN_RESET = 1, 4, 5
 TASK_ABORTED = 0x40
 TASK, OTHER = write(2, 10), read(3, 11)
 ABORT, RESET = tmf(4, 12, ABORT_TASK, 2, RefCmdSN=10), tmf(4, 12, LUN_RESET, NO_TAG)
@@ -178,3 +181,32 @@ def test_a_task_asks_for_data_while_it_is_aborted() -> None:
     """
     ask = r2t(2, 7, StatSN=102)
     at_initiator(rules, TASK, ABORT, DONE, ask, 2).assert_order(ask, DONE)
+
+
+#: A new session is told of a unit attention first.
+CLEARED = """
+victim: target
+actor:
+  - login: {as: A}
+  - login: {as: B}
+  - send: {conn: A, pdu: SCSI-Command, CDB: TEST_UNIT_READY, as: t}
+  - delay: SCSI-Response of t
+  - send: {conn: A, pdu: SCSI-Command, CDB: WRITE lba=0 blocks=8, data: none, as: n}
+  - delay: R2T of n
+  - send: {conn: B, pdu: TMF-Request, Function: CLEAR_TASK_SET, as: clear}
+  - delay: TMF-Response of clear
+rules:
+  - when: TMF-Response of clear
+    do: {note: cleared}
+aftermath: none
+"""
+
+
+@row("TMF-10")
+async def test_the_tasks_of_all_sessions_are_cleared(tmp_path: Path) -> None:
+    one, other = [
+        event for event in await acted(CLEARED, tmp_path) if event.pdu.label in ("SCSI-Command", "TMF-Request")
+    ][1:]
+    assert (one.pdu.label, other.pdu.label, other.pdu["Function"]) == ("SCSI-Command", "TMF-Request", CLEAR_TASK_SET)
+    assert (one.pdu["W"], one.pdu["EDTL"]) == (1, 4096)
+    assert one.conn != other.conn

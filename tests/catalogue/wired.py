@@ -33,8 +33,8 @@ async def wired(rules: str, *pdus: Pdu, params: Mapping[str, str] | None = None)
     scenario = load_all(f"scenario: x\nvictim: both\n{rules}", file="x.yaml", acts=SPECS, params=params)
     victim, whole = pdus[0].sender.other, b"".join(pdu.raw for pdu in pdus)
     runs: list[list[Arrival]] = []
-    for scenarios in ([], scenario):
-        async with bench(*scenarios) as the:
+    for armed in (False, True):
+        async with bench(*(scenario if armed else [])) as the:
             initiator, target = await the.login()
             one, other = (initiator, target) if victim is End.TARGET else (target, initiator)
             began, got = trio.current_time(), list[Arrival]()

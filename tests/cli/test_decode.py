@@ -56,6 +56,13 @@ def test_a_truncated_tail_is_told_of_and_gives_1() -> None:
     assert "offset 0, 56 bytes" in done.stdout
 
 
+def test_a_header_that_announces_more_than_there_is_gives_1() -> None:
+    long = _PING.with_fields({"DataSegmentLength": 0xFFFFFF}).raw
+    done = program("decode", "-", stdin=long + bytes(1 << 21))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{len(long) + (1 << 21)} bytes at offset 0 are no whole PDU: " in done.stderr
+
+
 def test_a_file_that_is_empty_or_missing_gives_2(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.touch()

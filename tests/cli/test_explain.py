@@ -54,6 +54,7 @@ def test_why_is_said_with_the_place_in_the_journal_and_the_values(folder: Path) 
     number = int(lines[first + 3].split()[1].rstrip(","))
     assert "Data-Out" in lines[first + 3]
     assert lines[first + 4].strip() == "not `DataSN == 2`: DataSN is 3"
+    assert lines[first + 3].endswith(" data=512"), "the length is told of data that no journal keeps"
     record = json.loads((folder / "run.jsonl").read_text().splitlines()[number - 1])
     assert (record["e"], record["pdu"]) == ("received", "Data-Out")
     assert "    step 1 of 2, `SCSI-Response of lost`: 3 seen, none matched; the nearest:" in lines
@@ -62,6 +63,23 @@ def test_why_is_said_with_the_place_in_the_journal_and_the_values(folder: Path) 
     assert "        not `nth 4`: this is match number 3" in lines
     assert "rule mine/any (mine.yaml:13): fired once" in lines
     assert lines[-1].startswith("in this run there were: ")
+
+
+def test_the_file_of_a_judged_run_is_the_default(folder: Path) -> None:
+    matrix = "scenario: many\nvictim: target\nparams: {sn: 7}\nmatrix: {pdu: [R2T, Reject]}\n"
+    (folder / "many.yaml").write_text(f"{matrix}rules:\n  - {{name: it, when: $pdu nth $sn, do: drop}}\n")
+    facts = {"file": str(folder / "many.yaml"), "params": {"sn": "3"}, "axes": {"pdu": "Reject"}}
+    Journal(folder / "judged.jsonl", started=0.0, scenarios=["many"], facts=facts).close()
+    done = program("explain", "judged.jsonl", cwd=folder.parent)
+    assert done.returncode == 2, "the journal is looked for where the user is"
+    done = program("explain", str(folder / "judged.jsonl"), cwd=folder.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  when Reject nth 3" in done.stdout.splitlines()
+    (folder / "many.yaml").unlink()
+    done = program("explain", str(folder / "judged.jsonl"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "many does not ship with the program (" in done.stderr
+    assert "many.yaml is gone): say where it is with --faults" in done.stderr
 
 
 def test_the_scenarios_of_the_journal_are_the_default(folder: Path) -> None:

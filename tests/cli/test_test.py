@@ -95,6 +95,23 @@ def test_the_list_runs_nothing(tmp_path: Path) -> None:
     assert [json.loads(line)["name"] for line in listed.stdout.splitlines()] == ["data_out_lost"]
 
 
+def test_verdicts_are_told_whatever_becomes_of_the_files(tmp_path: Path) -> None:
+    (tmp_path / "home" / "result.json").mkdir(parents=True)
+    done = program("test", _file(tmp_path), "-p", "which=1", "--run-dir", "home", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[-1].startswith("1 pass in ")
+    assert done.stderr == "iscsiproxy: cannot write home/result.json: Is a directory\n"
+
+
+def test_the_folder_of_a_report_is_made_before_anything_is_run(tmp_path: Path) -> None:
+    done = program("test", _file(tmp_path), "-p", "which=1", "--junit", "new/j.xml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "new" / "j.xml").is_file()
+    done = program("test", _file(tmp_path), "-p", "which=1", "--junit", "fast.yaml/j.xml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "iscsiproxy: cannot make fast.yaml: File exists\n"
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -112,7 +112,7 @@ def test_a_template_has_the_actors_own_values_where_it_gives_none() -> None:
 def test_a_connection_has_a_name_and_facts() -> None:
     play = Play()
     engine = play.talk.engine
-    with pytest.raises(ActError, match="CID is absent"):
+    with pytest.raises(ActError, match="A is not bound"):
         play.steps.values(engine, 5, engine.glance(1))
     engine.christen("x", "A", 1)
     assert play.steps.values(engine, 5, engine.glance(1)) == {"CID": 1}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from iscsiproxy.engine.editing import Editor, Strainer, appended, fitted, shown
+from iscsiproxy.engine.editing import Editor, Strainer, appended, filling, fitted, shown
 from iscsiproxy.engine.firing import ActError
 from iscsiproxy.wire.framing import Interest
 from iscsiproxy.wire.opcodes import End, Opcode
@@ -111,3 +111,14 @@ def test_an_edit_that_is_undone_does_not_go_on() -> None:
     dialogue = Dialogue(_REMOVE + "      - corrupt: ahs\n")
     dialogue.say(text_request(2, 10, _CUT[:6], C=1, F=0), text_request(2, 11, _CUT[6:]))
     assert b"".join(one.pdu.data for one in dialogue.sent(End.TARGET)[-2:]) == _CUT
+
+
+def test_keys_fill_any_length_but_the_shortest() -> None:
+    assert filling(0) == []
+    for length in (*range(18, 1200), 65536, 1_000_003):
+        pairs = filling(length)
+        assert len(appended(b"", pairs)) == length
+        assert all(1 <= len(pair.partition("=")[2]) <= 255 for pair in pairs)
+    for length in range(1, 18):
+        with pytest.raises(ActError, match=f"{length} bytes are missing, and a key takes at least 18"):
+            filling(length)

@@ -394,3 +394,15 @@ def test_at_a_leg_a_rule_sees_the_state_before_the_pdu() -> None:
     assert talk.told("noted") == []
     talk.say(scsi_response(2, 102))
     assert talk.told("noted") == ["#1: the last"]
+
+
+def test_full_feature_is_when_both_the_connection_and_the_rules_are_ready() -> None:
+    talk = Dialogue("rules:\n  - when: full-feature as c\n    do: [note: ready, close: rst]\n", connect=False)
+    talk.engine = Engine([talk.scenario], rng=Random(1), state=talk.state, armed=False)
+    talk.connect(1)
+    talk.connect(2, login=False)
+    talk.connect(3, ISID=0x800000000003)
+    talk.closed(End.TARGET, "rst", conn=3)
+    assert talk.told("noted") == []
+    talk._carry_out(talk.engine.start(talk.now))
+    assert [one.conn for one in talk.reports if one.kind == "noted"] == [1]

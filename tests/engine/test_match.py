@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 import pytest
 
 from iscsiproxy.engine.match import captures_in
+from iscsiproxy.errors import FileError
 from iscsiproxy.language.spec import Pattern
 from iscsiproxy.session.events import IoDone
 from iscsiproxy.wire.framing import Interest
@@ -110,10 +112,39 @@ rules:
     assert len(talk.told("noted")) == 1
 
 
-def test_an_act_that_needs_the_pdu_fails_where_it_has_gone() -> None:
-    talk = Dialogue("rules:\n  - when: SCSI-Command at target\n    do: drop")
+@pytest.mark.parametrize("pattern", ["SCSI-Command at target", "SCSI-Response at initiator", "SCSI-Command from proxy"])
+def test_an_act_that_needs_the_pdu_is_refused_where_it_has_gone(pattern: str) -> None:
+    with pytest.raises(FileError, match="`drop` needs a PDU in hand, and this one is seen where it has gone to") as it:
+        Dialogue(f"rules:\n  - when: {pattern}\n    do: drop")
+    assert (it.value.line, it.value.column) == (5, 9)
+
+
+def test_of_two_ways_one_may_lead_to_a_pdu_in_hand() -> None:
+    talk = Dialogue("rules:\n  - when: [Any-PDU at target where ITT == 2, SCSI-Command at target]\n    do: drop")
     assert len(talk.say(write(2, 10))) == 1
-    assert talk.told("failed") == ["#1: drop: no PDU is in hand"]
+    assert talk.told("failed") == 2 * ["#1: drop: no PDU is in hand"]
+
+
+def test_what_the_proxy_made_is_seen_by_who_asks_for_it() -> None:
+    talk = Dialogue(
+        """
+rules:
+  - when: SCSI-Command nth 1
+    do: [{inject: NOP-Out}, {duplicate: {ITT: fresh}}]
+  - {name: plain, optional: yes, when: NOP-Out or SCSI-Command, do: {note: x}}
+  - {name: there, optional: yes, when: NOP-Out or SCSI-Command at target, do: {note: x}}
+  - {name: own, optional: yes, when: NOP-Out or SCSI-Command from proxy, do: {note: x}}
+  - {name: own-there, optional: yes, when: NOP-Out or SCSI-Command from proxy at target, do: {note: x}}
+  - {name: elsewhere, optional: yes, when: NOP-Out or SCSI-Command from proxy at initiator, do: {note: x}}
+"""
+    )
+    assert [pdu.label for pdu in talk.say(write(2, 10))] == ["NOP-Out", "SCSI-Command", "SCSI-Command"]
+    assert Counter(talk.told("noted")) == {
+        "plain: x": 1,
+        "there: x": 1,
+        "own: x": 2,
+        "own-there: x": 2,
+    }
 
 
 def test_every_capture_that_a_test_speaks_of_is_found() -> None:

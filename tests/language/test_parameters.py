@@ -84,7 +84,7 @@ def test_an_unknown_parameter_says_where() -> None:
 
 def test_a_parameter_stands_for_any_part_of_a_file() -> None:
     scenario = read(
-        "params: {pdu: Data-Out, n: 2, wait: 5s, how: fin, size: 4KiB, end: target, odds: 0.5%, key: Yes, flag: F}\n"
+        "params: {pdu: Data-Out, n: 2, wait: 5s, how: fin, size: 4KiB, end: initiator, odds: 0.5%, key: Yes, flag: F}\n"
         "traffic: {size: $size}\n"
         "timing: {hang: $wait}\n"
         "rules:\n"
@@ -94,7 +94,7 @@ def test_a_parameter_stands_for_any_part_of_a_file() -> None:
         "    do: {set: {text.ImmediateData: $key}}\n"
     )
     assert scenario.rules[0].when[0].text == (
-        "5s then Data-Out from initiator at target where DataSN == 2 and F nth 2 chance 0.5%"
+        "5s then Data-Out from initiator at initiator where DataSN == 2 and F nth 2 chance 0.5%"
     )
     assert [act.text for act in scenario.rules[0].do] == ["delay 5s", "set F=0", "note size 4KiB", "close fin"]
     assert scenario.traffic["size"] == "4096"

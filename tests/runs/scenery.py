@@ -209,7 +209,7 @@ def make_up(seed: int) -> Play:
         max_outstanding_r2t=rng.choice((1, 1, 4)),
         time2wait=0,
         first_cmdsn=rng.choice((1, 0, 0xFFFFFFF0, 0x7FFFFFF8)),
-        command_timeout=8.0,
+        command_timeout=4.0,
         logout_timeout=3.0,
     )
     negotiate = _negotiation(rng, digests)

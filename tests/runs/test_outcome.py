@@ -55,7 +55,9 @@ def test_a_result_says_what_was_judged_and_why() -> None:
 
 def test_of_a_list_the_line_that_decided_is_enough() -> None:
     result = Result(verdict="fail", kind="expectation", text="first: pass: A, fail: B", why="fail: B")
-    assert finding_of(result).text == "fail: B"
+    assert finding_of(result).text == "B: it came"
+    silent = Result(verdict="fail", kind="expectation", text="first: pass: A, fail: nothing", why="nothing: 5 s passed")
+    assert finding_of(silent).text == "nothing: 5 s passed"
 
 
 def test_what_did_not_come_has_no_number() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,15 @@ import pytest
 import trio
 
 from iscsiproxy.errors import PeerError
+from iscsiproxy.peers.chap import Account
+from iscsiproxy.peers.scsi.device import Device
+from iscsiproxy.peers.scsi.inquiry import UnitIdentity
+from iscsiproxy.peers.scsi.medium import MemoryMedium
+from iscsiproxy.peers.scsi.unit import LogicalUnit
+from iscsiproxy.peers.target.node import Node
+from iscsiproxy.peers.target.server import TargetServer
+from iscsiproxy.peers.target.settings import TargetSettings
+from iscsiproxy.proxy import Address
 from iscsiproxy.report.model import RunResult, SuiteResult
 from iscsiproxy.runs.initiators import parse_initiator
 from iscsiproxy.runs.suite import SuitePlan, file_name, looked, names, run_suite, seed_of, write_suite
@@ -96,6 +106,16 @@ async def test_everything_is_kept_where_it_is_to_be_kept(tmp_path: Path) -> None
     assert (home / "junit.xml").read_bytes().startswith(b"<?xml")
 
 
+async def test_a_file_that_cannot_be_written_costs_no_run(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    (home / "a" / "result.json").mkdir(parents=True)
+    listener = _Listener()
+    result = await _run(_plan(tmp_path, "a", "b", folder=home), listener)
+    assert [run.verdict for run in result.runs] == ["pass", "pass"]
+    lost = f"cannot write {home}/a/result.json: Is a directory: the verdict of a is not there"
+    assert listener.heard == ["1/2 a", lost, "a pass", "2/2 b", "b pass"]
+
+
 async def test_else_only_what_did_not_pass(tmp_path: Path) -> None:
     spare = tmp_path / "spare"
     plan = _plan(tmp_path, "a", spare=spare)
@@ -131,6 +151,33 @@ async def test_a_target_that_cannot_be_had() -> None:
         with pytest.raises(PeerError, match=r"no connection"):
             await looked(gone, parse_initiator("x {url}"))
         assert await looked(gone, parse_initiator("x {portal}")) is gone
+
+
+async def test_a_login_that_is_refused_comes_with_a_way_out() -> None:
+    with trio.fail_after(10):
+        async with opened(parse_target("embedded")) as ours:
+            spec = parse_target(f"iscsi://{ours.address}/iqn.2026-01.example:typo/0")
+            there = Target(spec=spec, address=ours.address, name=spec.name)
+            with pytest.raises(PeerError, match=rf"0203 NOT_FOUND \(the portal offers {re.escape(IQN)}\)$"):
+                await looked(there, parse_initiator("embedded"))
+
+
+@pytest.mark.parametrize(
+    ("credentials", "hint"),
+    [("", "the URL names no user: iscsi://USER%PASSWORD@"), ("me%notthispassword@", "are the user and the password")],
+)
+async def test_a_target_that_wants_to_know_who_it_is(credentials: str, hint: str) -> None:
+    unit = LogicalUnit(0, MemoryMedium(64, 512), UnitIdentity.derive(IQN, 0), target_name=IQN)
+    ours = TargetSettings(accounts=(Account(name="me", secret="averysecretword"),))
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            server = TargetServer(Node({IQN: Device({0: unit})}, ours))
+            ((host, port), *_) = await nursery.start(server.serve, (("127.0.0.1", 0),))
+            spec = parse_target(f"iscsi://{credentials}{host}:{port}/{IQN}/0")
+            with pytest.raises(PeerError, match=rf"AUTHENTICATION_FAILURE \({hint}") as refused:
+                await looked(Target(spec=spec, address=Address(host, port), name=IQN), parse_initiator("embedded"))
+            nursery.cancel_scope.cancel()
+    assert "notthispassword" not in str(refused.value)
 
 
 def test_names(tmp_path: Path) -> None:

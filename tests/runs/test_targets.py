@@ -34,6 +34,12 @@ def test_the_embedded_one_with_its_quirks() -> None:
         parse_target("embedded:W99")
 
 
+def test_a_target_of_ours_with_a_slip_is_no_host() -> None:
+    with pytest.raises(UsageError, match=r"--target embeded:W12: did you mean embedded:W12\?"):
+        parse_target("embeded:W12")
+    assert parse_target("embeded:3261").address == Address("embeded", 3261)
+
+
 def test_an_address() -> None:
     spec = parse_target("storage")
     assert (spec.kind, spec.address, spec.name, spec.lun) == ("external", Address("storage", 3260), None, None)

@@ -52,19 +52,22 @@ def run(act: Built, work: Work) -> Pause | None:
     host = work.host
     session = host.session(request.conn)
     goes_on = pdu.opcode == Opcode.SCSI_COMMAND and not pdu["F"]
-    if pdu.opcode == Opcode.SCSI_COMMAND:
-        host.settled.add(session, pdu["ITT"])
 
     def go() -> None:
         send(work, answer, conn=request.conn, fill=fill, name=act.params["as"], raw=raw, exact=exact, borrowed=True)
 
-    if goes_on and not act.params["early"]:
-        # A status comes behind all unsolicited data (RFC 7143 11.4.2).
-        host.standing.append(Unsolicited(host.standing, session, pdu["ITT"], request.conn, go))
-    else:
-        go()
+    def settle() -> None:
+        if pdu.opcode == Opcode.SCSI_COMMAND:
+            host.settled.add(session, pdu["ITT"])
+        if goes_on and not act.params["early"]:
+            # A status comes behind all unsolicited data (RFC 7143 11.4.2).
+            host.standing.append(Unsolicited(host.standing, session, pdu["ITT"], request.conn, go))
+        else:
+            go()
+        host.reached(work.rule.name)
+
+    work.once_it_stands(settle)
     work.fired(act.act, f"answered by {summary(answer, without=fill)}")
-    host.reached(work.rule.name)
     return None
 
 
@@ -88,12 +91,13 @@ def _answer(act: Built, work: Work, request: Look) -> tuple[Pdu, frozenset[str],
     again = act.params["with"]
     if again is not None:
         captured = _captured(work, again)
-        pdu = captured.face(End.INITIATOR)
+        seen = captured.seen_on(End.INITIATOR)
+        pdu = captured.face(End.INITIATOR) if seen else captured.pdu
         assert pdu is not None
         if pdu.sender is not End.TARGET:
             raise ActError(f"{again} is no answer of a target")
         # What the initiator never saw is in the numbers of the target.
-        exact = frozenset(pdu.fields) if captured.seen_on(End.INITIATOR) else frozenset[str]()
+        exact = frozenset(pdu.fields) if seen else frozenset[str]()
         return pdu, _CURRENT & frozenset(pdu.fields), True, exact
     asked = request.pdu
     assert asked is not None

@@ -25,5 +25,5 @@ def run(act: Built, work: Work) -> Pause | None:
     hand.hidden = act.params["numbers"] == "translate"
     hand.fate = work.rule.name
     work.fired(act.act, "not sent")
-    work.host.reached(work.rule.name)
+    work.once_it_stands(lambda: work.host.reached(work.rule.name))
     return None

@@ -42,12 +42,13 @@ def run(act: Built, work: Work) -> Pause | None:
         if one.pdu is None:
             raise ActError(f"{name} is an event")
         to = one.pdu.sender.other
-        pdu, meant = one.face(to), meant_for(to, act, work)
+        seen, meant = one.seen_on(to), meant_for(to, act, work)
+        pdu = one.face(to) if seen else one.pdu
         assert pdu is not None
         again, changes = assign(pdu, changed)
         own_tag = again.get("ITT") != pdu.get("ITT")
         # What the receiver never saw is in the numbers of its sender.
-        exact = frozenset(again.fields) if one.seen_on(to) else frozenset()
+        exact = frozenset(again.fields) if seen else frozenset()
         exact = (exact - act.fields.keys()) | meant
         send(work, again, conn=conn, name=act.params["as"], raw=True, exact=exact, borrowed=not own_tag)
         work.fired(act.act, f"{summary(again)} was sent again", changes)

@@ -82,7 +82,7 @@ def _split_data(act: Built, work: Work, hand: Hand) -> None:
     text = f"{len(pieces)} PDUs for one, with {', '.join(_sizes(len(one.data) for one in pieces))} bytes"
     _put(act, work, hand, pieces, text)
     if act.params["as"] is not None:
-        Pieces(work.host, work.rule, hand, len(pieces), act.params["as"]).begin()
+        work.once_it_stands(Pieces(work.host, work.rule, hand, len(pieces), act.params["as"]).begin)
 
 
 def _split_r2t(act: Built, work: Work, hand: Hand) -> None:
@@ -100,7 +100,7 @@ def _split_r2t(act: Built, work: Work, hand: Hand) -> None:
     now, later = (pieces[:1], pieces[1:]) if in_turn else (pieces, [])
     _put(act, work, hand, now, text)
     hand.stays = bool(later)
-    Burst(work.host, work.rule, hand, whole, now, later, act.params["as"]).begin()
+    work.once_it_stands(Burst(work.host, work.rule, hand, whole, now, later, act.params["as"]).begin)
 
 
 def _put(act: Built, work: Work, hand: Hand, pieces: Sequence[Pdu], text: str) -> None:

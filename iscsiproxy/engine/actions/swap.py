@@ -55,13 +55,16 @@ def run(act: Built, work: Work) -> Pause | None:
     hand.fate = work.rule.name
     look = work.look
     assert look is not None
-    work.host.standing.append(Swapped(work.host.standing, look.conn, work.host.session(look.conn), old, made["ITT"]))
+    swapped = Swapped(work.host.standing, look.conn, work.host.session(look.conn), old, made["ITT"])
+    place = len(work.host.standing)  # before the rounds that its text may be sent in
+    work.once_it_stands(lambda: work.host.standing.insert(place, swapped))
     split = split_of(act, work, made)
     if split is not None:
         Rounds(work.host, hand, work.rule.name, split).begin(hand)
     name = act.params["as"]
     if name is not None:
-        work.host.when_delivered(hand.n, partial(work.host.made, work.rule, name))
+        call = partial(work.host.made, work.rule, name)
+        work.once_it_stands(lambda: work.host.when_delivered(hand.n, call))
     work.fired(act.act, f"{summary(made)} in the place of {summary(old)}", [change])
     assert look.leg is End.INITIATOR
     return None

@@ -155,7 +155,7 @@ def test_an_opcode_is_set_last() -> None:
     [
         (write(2, 10), "{EDTL: 4294967296 * 2}", "EDTL: EDTL takes 0..0xffffffff, not 0x200000000"),
         (write(2, 10), "{BHS.3: 300 + 1}", "BHS.3: takes 0 to 255, not 301"),
-        (write(2, 10), "{EDTL: later.EDTL}", "EDTL is absent"),
+        (write(2, 10), "{EDTL: later.EDTL}", "later is not bound"),
         (write(2, 10, b"ab"), "{data+1: 0x0102}", f"data+1: 2 {OUTSIDE} has 2 bytes"),
         (write(2, 10), "{data+0: 0x01}", f"data+0: 1 {OUTSIDE} has 0 bytes"),
         (write(2, 10, bytes(2000)), "{AHS: data}", "AHS: AHS bytes are a multiple of 4 up to 1020, not 2000"),
