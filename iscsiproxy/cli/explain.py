@@ -41,8 +41,8 @@ def command(
     """
     settings = _pairs(params)
     with read(journal) as reader:
-        names, known = (faults, {}) if faults else _named(reader.header)
-        scenarios = every(names, known | settings)
+        names, values = (faults, {}) if faults else _named(reader.header)
+        scenarios = every(names, values | settings)
         explainer = explain_records(reader, scenarios, seed=reader.header.seed or 0)
     found = [one for one in explainer.explanations() if not rules or _is(one, rules)]
     if rules and not found:

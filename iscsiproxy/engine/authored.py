@@ -182,10 +182,12 @@ class Errands:
         errand = self.find(hand.look)
         assert errand is not None
         hand.swallow(PROXY)
-        if is_last(hand.pdu) and hand.pdu.opcode != Opcode.DATA_OUT:
-            self._end(errand)
-            if errand.answered is not None:
-                errand.answered(hand.look)
+        if is_last(hand.pdu):
+            answered, errand.answered = errand.answered, None
+            if hand.pdu.opcode != Opcode.DATA_OUT:  # more of a burst may come, whatever F has said
+                self._end(errand)
+            if answered is not None:
+                answered(hand.look)
 
     def forget(self, conn: int, leg: End) -> None:
         """End the errands of a connection that has ended."""

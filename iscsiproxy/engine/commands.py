@@ -58,6 +58,7 @@ class Send:
     extra: bool = False
     original: Pdu | None = None
     ticket: int = 0  #: of a copy: the engine is told with `Delivered(author=ticket)`
+    late: bool = False  #: others that came behind it have gone before, and nobody is to see that
     added: tuple[bool, bool] = (False, False)  #: a header digest, a data digest that the leg has not: they stay
 
 

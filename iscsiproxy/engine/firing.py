@@ -382,10 +382,15 @@ class Chain:
     def _shadowed(self, built: Built, work: Work) -> bool:
         """Whether an earlier rule has settled the PDU's fate, and the act needs the PDU."""
         hand = self.hand
-        if hand is None or built.spec.events or hand.fate in ("", work.rule.name):
+        if hand is None or built.spec.events:
             return False
-        work.report("shadowed", f"{built.act.name}: {hand.fate} has settled the PDU's fate")
-        return True
+        if hand.fate not in ("", work.rule.name):
+            work.report("shadowed", f"{built.act.name}: {hand.fate} has settled the PDU's fate")
+            return True
+        if built.spec.on and hand.pdu.opcode not in built.spec.on:
+            work.report("shadowed", f"{built.act.name}: a {hand.pdu.label} is in its place by now")
+            return True
+        return False
 
     def _never_done(self, firings: Sequence[tuple[RuleView, Look | None]]) -> None:
         """Tell of the rules that a close has come before."""

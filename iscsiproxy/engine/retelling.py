@@ -208,7 +208,8 @@ class Responses(Edit):
 
     def _told_otherwise(self, key: str) -> bool:
         offer = self.login.offered.get(key)
-        return offer is not None and self.login.told.get(key, offer) != offer
+        # What each end says of itself answers nothing that the other one has said.
+        return not _is_said_by_target(key) and offer is not None and self.login.told.get(key, offer) != offer
 
     def _answer(self, key: str, answer: str) -> str:
         """Give what the initiator is told in the place of an answer of the target."""

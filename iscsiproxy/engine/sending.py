@@ -55,7 +55,8 @@ def send(
     if split is not None and split.finish:
         host.standing.append(OwnRounds(host, errand, whole, split))
     slot = None
-    if hand is not None and not hand.finished and hand.look.conn == conn and hand.look.leg is not to:
+    cut = hand is not None and hand.sent and not hand.gone  # and no PDU may stand inside another one
+    if hand is not None and not (hand.finished or cut) and hand.look.conn == conn and hand.look.leg is not to:
         slot = hand.n
         hand.held = True
     patient = patient and slot is None

@@ -31,6 +31,8 @@ __all__ = ["ActNode", "ActReader", "check_acts", "collect"]
 _ONLY_ON: Final = {"refuse": frozenset({"connect"})}
 #: What may be done before a connection is refused: whatever takes time, or touches it, comes too late or too early.
 _BEFORE_REFUSE: Final = frozenset({"note", "arm", "disarm"})
+#: What each PDU has a number of its own in (RFC 7143 4.2.2).
+_COUNTED: Final = frozenset({"CmdSN", "StatSN", "DataSN", "R2TSN"})
 #: A data segment is shorter than this (RFC 7143 11.2.1.6)
 _LONGEST: Final = 1 << 24
 
@@ -140,6 +142,11 @@ class ActReader:
         for param in spec.params:
             if param.required and param.name not in names:
                 raise problem(f"`{spec.name}` needs `{param.name}`", where, param.help or None)
+        if spec.one_of and names.isdisjoint(spec.one_of):
+            raise problem(f"`{spec.name}` needs {quoted(spec.one_of)}", where)
+        for one in given:
+            if others := [name for name in one.param.excludes if name in names]:
+                raise problem(f"`{one.param.name}` and `{others[0]}` exclude each other", one.node.position)
         return ActNode(spec, given, fields, text, where)
 
 
@@ -219,6 +226,7 @@ def check_act(act: ActNode, values: Values, patterns: Patterns, problems: Proble
                 params[given.param.name] = check_act(given.act, inner, patterns, problems)
             else:
                 params[given.param.name] = values.read(given.param, given.node)
+                _check_pdu(act.spec, given, values.parameters)
     for given in act.given:
         with problems.part():
             _check_company(given, params)
@@ -231,7 +239,16 @@ def check_act(act: ActNode, values: Values, patterns: Patterns, problems: Proble
             if name in fields:
                 raise problem(f"`{name}` is given twice", entry.key.position)
             fields[name] = values.assigned(entry.value, kind)
+            if name in _COUNTED and act.spec.name == "duplicate" and params["numbers"] == "translate":
+                raise problem(f"a copy that is hidden has a {name} of its own", entry.key.position, "`numbers: raw`")
     return Act(name=act.spec.name, params=params, fields=fields, text=act.text, position=act.where)
+
+
+def _check_pdu(spec: ActSpec, given: Given, parameters: Parameters) -> None:
+    """Make sure that a PDU is one that the act can send."""
+    pdus = given.param.pdus
+    if pdus is not None and (opcode := pdu_opcode(given.node, parameters)) not in pdus:
+        raise problem(f"`{spec.name}` takes {describe(pdus)}, not {describe({opcode})}", given.node.position)
 
 
 def _check_company(given: Given, params: Mapping[str, Value | None]) -> None:

@@ -356,7 +356,8 @@ class Param:
     """One parameter of an act: how to read it, and what it is when not given.
 
     `choices` are the words of a CHOICE; any other kind takes them as they are besides what it reads. `goes_with` says
-    of a word that it stands only beside some words of another parameter.
+    of a word that it stands only beside some words of another parameter, `excludes` names those that it never stands
+    beside. `pdus` are the PDUs that may be named, None for any.
     """
 
     name: str
@@ -366,6 +367,8 @@ class Param:
     required: bool = False
     choices: tuple[str, ...] = ()
     goes_with: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    excludes: tuple[str, ...] = ()
+    pdus: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,7 +379,7 @@ class ActSpec:
     the names allowed besides them (`data`, `pad`, `text`, `BHS`). `on` is the set of opcodes it may act on, None for
     any; `events` tells that it may act on an event or with nothing in hand. `fate`: the PDU goes no further or
     otherwise is settled; `changes`: it changes the PDU. `of` names the parameter that says whose fields may be given (a
-    PDU, or a capture); without it they are those of the PDU in hand.
+    PDU, or a capture); without it they are those of the PDU in hand. One of `one_of` has to be given.
     """
 
     name: str
@@ -390,6 +393,7 @@ class ActSpec:
     fate: bool = False
     changes: bool = False
     of: str = ""
+    one_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

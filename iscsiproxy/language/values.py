@@ -9,7 +9,7 @@ from typing import cast
 
 from iscsiproxy.language import shapes
 from iscsiproxy.language.captures import Captures
-from iscsiproxy.language.cdbs import build_cdb
+from iscsiproxy.language.cdbs import CDB_WORDS, build_cdb
 from iscsiproxy.language.checker import NUMERIC, Checker
 from iscsiproxy.language.document import Node, Scalar
 from iscsiproxy.language.expressions import Cursor, parse_expression
@@ -138,10 +138,13 @@ class Values:
 
     def _bytes_expr(self, scalar: Scalar, kind: Type) -> Expr:
         if kind.what == "CDB":
-            cdb = build_cdb(self.parameters.fill(scalar).text, scalar.position)
+            text = self.parameters.fill(scalar).text
+            cdb = build_cdb(text, scalar.position)
             if cdb is not None:
                 return Literal_(value=cdb, kind=ValueKind.BYTES, where=scalar.position)
-        if scalar.quoted:
+            if hint := nearest(text.split(" ")[0], CDB_WORDS):
+                raise problem(f"`{text}` is no CDB", scalar.position, hint)
+        if scalar.quoted and kind.what != "CDB":
             data = self.parameters.fill(scalar).text.encode()
             return Literal_(value=data, kind=ValueKind.BYTES, where=scalar.position)
         typed = self.checker.infer(parse_expression(scalar, self.parameters), BYTES)

@@ -64,11 +64,13 @@ class Out:
 class Step:
     """Something to do when its turn comes: `act` is called between two writes.
 
-    `instead_of` is the PDU that is not written at this place: its turn comes when that of the PDU would.
+    `instead_of` is the PDU that is not written at this place: its turn comes when that of the PDU would. Until it is
+    `ready`, it and all behind it wait; whoever makes it so calls `drain`.
     """
 
     act: Callable[[], None]
     instead_of: Pdu | None = None
+    ready: Callable[[], bool] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -244,7 +246,8 @@ class Line:
     def _next(self) -> Chunk | Out | Step | None:
         if (begun := self._begun) is not None:
             if begun.items:
-                return self._take(begun)
+                first = begun.items[0]
+                return None if isinstance(first, Step) and not self._may(first) else self._take(begun)
             if not begun.finished:
                 return None
             self._begun = None
@@ -266,6 +269,8 @@ class Line:
                 return head
             if head.items:
                 first = head.items[0]
+                if isinstance(first, Step) and not self._may(first):
+                    return None
                 if not self._stays(first):
                     return self._take(head)
                 if isinstance(first, Out) and first.author and first.of is None:
@@ -305,7 +310,9 @@ class Line:
         return None
 
     def _may(self, item: Out | Step) -> bool:
-        return self._ready is None or isinstance(item, Step) or bool(item.start) or self._ready(item)
+        if isinstance(item, Step):
+            return item.ready is None or item.ready()
+        return self._ready is None or bool(item.start) or self._ready(item)
 
     def _stays(self, item: Out | Step) -> bool:
         """Tell whether what is at the head of the line has to be parked."""

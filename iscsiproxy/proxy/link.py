@@ -313,16 +313,21 @@ class Link:
             return False
         return not self.destination.writable or (bool(out.author) and out.of is None and self._logged_out(out))
 
+    def _in_vain(self, out: Out) -> None:
+        """Tell the engine that a PDU of its own does not go."""
+        relay = self._relay
+        if out.author and relay.engine is not None:
+            relay.carry_out(relay.engine.authored_in_vain(out.author, relay.now))
+
     def _logged_out(self, out: Out) -> bool:
         return not out.raw and self._relay.trackers[End.TARGET].phase(self._pair.conn) is Phase.LOGOUT
 
     async def _deliver(self, out: Out) -> None:
         relay, pair, leg = self._relay, self._pair, self.destination
         pdu, changes = out.pdu, out.changes
-        if out.author and out.of is None and leg.end is End.TARGET and self._logged_out(out):
-            # It had to wait, and nothing is sent behind a Logout Request.
-            if relay.engine is not None:
-                relay.carry_out(relay.engine.authored_in_vain(out.author, relay.now))
+        if not leg.writable or self._too_late(out):
+            # Nobody gets it, or it had to wait and nothing is sent behind a Logout Request.
+            self._in_vain(out)
             return
         whole = not out.start and out.stop is None
         if whole and pdu.opcode in _WITH_ADDRESS:
@@ -341,8 +346,7 @@ class Link:
             pdu = pair.numbering.written(replace(out, pdu=pdu), leg.end)
         except NumbersError as error:
             relay.unnumbered(pair.conn, out.rules[-1] if out.rules else "", out.of, str(error))
-            if out.author and relay.engine is not None:
-                relay.carry_out(relay.engine.authored_in_vain(out.author, relay.now))
+            self._in_vain(out)
             return
         before = relay.before(pair.conn, leg.end, pdu)
         if not out.start:

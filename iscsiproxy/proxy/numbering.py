@@ -28,7 +28,7 @@ _STATUS = frozenset(
     }
 )
 #: What a PDU of the proxy's own may say in the numbers of the other leg.
-_GIVEN = frozenset({"CmdSN", "RefCmdSN", "ExpStatSN", "StatSN", "ExpCmdSN", "MaxCmdSN", "BegRun"})
+_GIVEN = frozenset({"CmdSN", "RefCmdSN", "ExpStatSN", "StatSN", "ExpCmdSN", "MaxCmdSN", "BegRun", "ExpDataSN"})
 
 
 class Numbering:
@@ -112,7 +112,7 @@ class Numbering:
         original, before, after = out.original, False, False
         if original is not None and ("CmdSN" if to is End.TARGET else "StatSN") not in out.named:
             before, after = _consumes(original), _consumes(pdu)
-        if not (out.extra or before is not after or out.exact or numbers.active(conn)):
+        if not (out.extra or out.late or before is not after or out.exact or numbers.active(conn)):
             numbers.passed(conn, to, pdu)
             return pdu
         if after and not before and pdu.opcode == Opcode.DATA_IN and not out.extra:

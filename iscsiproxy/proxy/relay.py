@@ -256,6 +256,7 @@ class Relay:
                             command.original,
                             command.ticket,
                             added=command.added,
+                            late=command.late,
                         )
                     )
             case Author():
@@ -340,15 +341,23 @@ class Relay:
             pair.throttle(command.rate, command.slice, command.token, most=command.most, seed=command.seed)
 
     def _in_turn(self, held: tuple[Closable, Line, Slot] | None, pair: Closable, act: Callable[[], None]) -> None:
-        if held is not None:
-            held[2].items.append(Step(act))
+        """Do something behind all that was sent before it: what a list sends goes before it closes."""
+        lines = [pair.towards(end) for end in End]
+        if held is None:
+            for line in lines:
+                if line.behind_asides(partial(self._in_turn, None, pair, act)):
+                    pair.wake(line)
+                    return
+            act()
             return
-        for line in (pair.towards(end) for end in End):
-            # What a list has sent before it closes has to go before that.
-            if line.behind_asides(partial(self._in_turn, None, pair, act)):
-                pair.wake(line)
-                return
-        act()
+        waits: list[Line] = []
+
+        def gone() -> None:
+            waits.clear()
+            pair.wake(held[1])
+
+        waits += [line for line in lines if line is not held[1] and line.behind_asides(gone)]
+        held[2].items.append(Step(act, ready=lambda: not waits))
 
     def _reported(self, report: Report) -> Event:
         n, at = self.next_n(), self.now

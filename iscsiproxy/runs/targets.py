@@ -5,13 +5,15 @@ A `TargetSpec` is what the user asked for; `opened` has it ready for a while. Wh
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import IO, Final, Literal
@@ -233,8 +235,8 @@ async def child(
 ) -> AsyncIterator[trio.Process]:
     """Run a program in the block, its output to `log`; at the end it is asked to end, then made to.
 
-    It has a session of its own: Ctrl-C is for us, and we tell it. Raises UsageError if it cannot be run; the message
-    has its name only, since arguments may hold secrets.
+    It has a session of its own: Ctrl-C is for us, and we tell it, and what it has started. Raises UsageError if it
+    cannot be run; the message has its name only, since arguments may hold secrets.
     """
     try:
         process = await trio.lowlevel.open_process(
@@ -247,12 +249,17 @@ async def child(
     finally:
         with trio.CancelScope(shield=True):
             if process.poll() is None:
-                process.terminate()
+                _signal(process, signal.SIGTERM)
                 with trio.move_on_after(_PATIENCE):
                     await process.wait()
-            if process.poll() is None:
-                process.kill()
+                _signal(process, signal.SIGKILL)  # what a script has started does not always end with it
                 await process.wait()
+
+
+def _signal(process: trio.Process, number: signal.Signals) -> None:
+    """Send a signal to a child and to what it has started: they are one process group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 async def _listening(process: trio.Process, address: Address, log: IO[bytes]) -> None:

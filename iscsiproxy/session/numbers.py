@@ -174,7 +174,7 @@ class Numbers:
         One that is the same there is the very same object. Fields in `exact` stay as they are and count for nothing. An
         `extra` one goes behind the PDU whose numbers it has, takes the next ones of its own, and moves on what follows;
         but a status that has not gone yet counts as the status it is (the last piece of a split Data-In). A `late` one
-        stood back behind others of its connection, and acknowledges no less than those.
+        stood back behind others of its connection, and says no less than those of what has been received.
 
         Digests are not made right. Raises NumbersError if an extra one cannot be numbered.
         """
@@ -184,7 +184,7 @@ class Numbers:
         try:
             if to is End.TARGET:
                 return to_target(connection, pdu, exact, extra=extra, late=late)
-            return to_initiator(connection, pdu, exact, extra=extra)
+            return to_initiator(connection, pdu, exact, extra=extra, late=late)
         except ValueError as error:
             raise NumbersError(str(error)) from error
 

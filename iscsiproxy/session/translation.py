@@ -261,7 +261,9 @@ def _remember(connection: ConnectionNumbers, sent: bytes, original: bytes) -> No
 # --- towards the initiator -------------------------------------------------------------------------------------------
 
 
-def to_initiator(connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str], *, extra: bool) -> Pdu:
+def to_initiator(
+    connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str], *, extra: bool, late: bool = False
+) -> Pdu:
     """Give a target's PDU as the initiator is to get it now.
 
     Raises ValueError if an extra one cannot be numbered.
@@ -276,8 +278,8 @@ def to_initiator(connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str],
     itt = session.tags.back(pdu["ITT"])
     if "ExpCmdSN" not in exact and "MaxCmdSN" not in exact:
         expected, maximum = pdu["ExpCmdSN"], pdu["MaxCmdSN"]
-        if extra:
-            # It may be a while since the PDU that it is a part of: others have said more by now.
+        if extra or late:
+            # It may be a while since it came, or the PDU that it is a part of: others have said more by now.
             expected, maximum = _known(connection.expected.heard, expected), _known(connection.maximum.heard, maximum)
         new["ExpCmdSN"], new["MaxCmdSN"] = window(connection, expected, maximum)
     if "StatSN" not in exact:
@@ -285,7 +287,7 @@ def to_initiator(connection: ConnectionNumbers, pdu: Pdu, exact: frozenset[str],
         if not counts(pdu, opcode, itt):
             if opcode != Opcode.DATA_IN:
                 statuses.hint(stat_sn)
-                if extra:
+                if extra or late:
                     new["StatSN"] = _known(statuses.coming, new["StatSN"])
         elif extra and statuses.next is not None and lt(stat_sn, statuses.next):
             new["StatSN"] = statuses.borrow()

@@ -29,8 +29,14 @@ which order, the victim got. How to prove one:
   {...})` is a PDU with other values). PDUs are named by the object in the script. Fields have raw values; a LUN is 8
   bytes. `played.at(End.INITIATOR)` is the same for the other leg, with `assert_same` where that end is none the wiser;
   `played.authored` is what this end got of the proxy's own.
+- Numbers are translated as the relay does it, and each leg is asserted in its own. What the proxy adds with `inject`,
+  `probe`, `answer`, `split` ... is hidden from the other end: what comes behind it on the victim's leg has moved on
+  (`moved(pdu, StatSN=1)`), and no hole is seen on either leg. A raw `drop` or `duplicate` leaves its hole. A PDU whose
+  tag the proxy has drawn is found in `played.authored`. `also(pdu, instead=...)` is said only where a rule has fired:
+  what the victim answers to the fault. `assert_got(..., ended="fin")` is for streams that a fault ends.
 - What needs real peers takes `live` (async): embedded initiator, proxy and target on loopback, the same assertions.
-  The PDUs to name are found with `played.pick("Data-Out", 2)`.
+  The PDUs to name are found with `played.pick("Data-Out", 2)`. `acted` (async) plays a scenario with an `actor` and
+  gives what reached the target; `wired` (async) tells in which segments bytes came, and when.
 
 A test that is marked and asserts nothing about the victim's leg fails, and so does one that is skipped; so what is
 green is proven. `python -m tests.catalogue` writes the table `faults/CATALOGUE.md`, and a test holds it against the

@@ -201,15 +201,8 @@ def test_the_target_cannot_be_reached_again_for_some_time() -> None:
     - when: connect after 1 times 3
       do: refuse
     """
-    script: tuple[Step, ...] = (
-        WHO,
-        WELCOME,
-        TASK,
-        scsi_response(2, 101),
-        *[reconnect] * 4,
-        login_request(NAMES),
-        login_response(TPGT),
-    )
+    back: tuple[Step, ...] = (*[reconnect] * 4, login_request(NAMES), login_response(TPGT))
+    script = (WHO, WELCOME, TASK, scsi_response(2, 101), *back)
     played = at_initiator(rules, *script, login=False)
     played.assert_same()
     played.assert_refused(2, 3, 4)

@@ -166,7 +166,7 @@ def test_data_is_asked_for_again_in_smaller_segments() -> None:
     smaller = Pdu.build(Opcode.TEXT_REQUEST, b"MaxRecvDataSegmentLength=512\0").with_fields(
         {"I": 1, "F": 1, "ITT": played.victim[2]["ITT"], "TTT": NO_TAG, "CmdSN": 11, "ExpStatSN": 101}
     )
-    played.assert_got(login_request({**NAMES, **RECOVERING}), READ, smaller, snack(R_DATA, TTT=0x1234))
+    played.assert_got(login_request({**NAMES, **RECOVERING}), READ, smaller, snack(R_DATA, TTT=0x1234, ExpStatSN=102))
     played.at(End.INITIATOR).assert_got(login_response(TPGT), *DATA_IN, DONE)
 
 
@@ -258,7 +258,7 @@ def test_a_task_is_reassigned_to_another_connection(late: int) -> None:
         READ,
         login_request({**NAMES, **keys}, TSIH=7, CID=0x99, CmdSN=11),
         altered(request(Opcode.LOGOUT_REQUEST, 0, 11, I=1, ReasonCode=2, CID=0), {"ITT": bye["ITT"]}),
-        tmf(moved_here["ITT"], 11, 8, READ["ITT"], ExpDataSN=1),
+        tmf(moved_here["ITT"], 11, 8, READ["ITT"], ExpDataSN=1, ExpStatSN=102),
     )
 
 
@@ -329,7 +329,7 @@ def test_its_negotiation_is_rejected() -> None:
     """
     asked, later, done = text_request(2, 10, {"MaxBurstLength": "512"}), read(3, 11), scsi_response(3, 101)
     played = at_initiator(rules, asked, later, done)
-    played.assert_got(refusal(0x0B, asked.bhs), moved(done, StatSN=1, ExpCmdSN=1, MaxCmdSN=1))
+    played.assert_got(refusal(0x0B, asked.bhs, ExpCmdSN=11, MaxCmdSN=41), moved(done, StatSN=1, ExpCmdSN=1, MaxCmdSN=1))
     played.at(End.TARGET).assert_got(moved(later, CmdSN=-1))
 
 

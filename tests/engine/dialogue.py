@@ -198,6 +198,17 @@ class _Slot:
 
 
 @dataclass
+class _Turn:
+    """What waits in a line for its turn, and for what has to go the other way before it."""
+
+    act: Callable[[], None]
+    pending: bool
+
+    def __call__(self) -> None:
+        self.act()
+
+
+@dataclass
 class _Line:
     """One direction of one connection."""
 
@@ -230,6 +241,8 @@ class _Line:
         return None
 
     def _may(self, item: Sent | Callable[[], None]) -> bool:
+        if isinstance(item, _Turn):
+            return not item.pending
         return not isinstance(item, Sent) or item.out is None or self.numbering.ready(item.out, self.leg)
 
 
@@ -403,7 +416,7 @@ class Dialogue:
                 self._carry_out(self.engine.happened(event))
 
     def _carry_out(self, commands: Iterable[Command]) -> None:
-        lines = []
+        lines, unsent = [], []
         for command in commands:
             self.commands.append(command)
             match command:
@@ -434,6 +447,7 @@ class Dialogue:
                     held = self._slots.pop(command.slot, None)
                     if held is not None:
                         if command.unsent and held[1].pdu is not None:
+                            unsent.append(held[0])
                             hidden = command.unsent == "hidden"
                             held[1].items.append(partial(held[0].numbering.unsent, held[1].pdu, hidden=hidden))
                         held[1].finished = True
@@ -466,7 +480,8 @@ class Dialogue:
                     self.tells.append(command.event)
                 case _:
                     assert_never(command)
-        for line in lines:
+        # What is not written is known before the proxy's own goes: that has a task of its own.
+        for line in (*unsent, *lines):
             self._drain(line)
 
     def _author(self, command: Author) -> _Line:
@@ -502,8 +517,17 @@ class Dialogue:
             act()
             return []
         line, held = self._slots[slot]
-        held.items.append(act)
-        return [line]
+        other = self._lines[conn, line.leg.other]
+        turn = _Turn(act, pending=any(aside.finished and aside.items for aside in other.detached))
+        if turn.pending:
+
+            def gone() -> None:
+                turn.pending = False
+                self._drain(line)
+
+            other.detached.append(_Slot(0, finished=True, detached=True, items=deque([gone])))
+        held.items.append(turn)
+        return [other, line]
 
     def _close(self, conn: int, how: str, end: str) -> None:
         self.wire.append(f"{how} {end}")

@@ -76,7 +76,7 @@ def test_a_status_that_was_lost_is_given_again_as_the_initiator_would_have_had_i
     talk.say(write(2, 11, ExpStatSN=102))
     assert talk.say(scsi_response(2, 103, ExpCmdSN=13, MaxCmdSN=50)) == []
     (out,) = talk.say(snack(BegRun=102))
-    assert (out.label, out["StatSN"], out["ExpCmdSN"], out["MaxCmdSN"]) == ("SCSI-Response", 102, 12, 49)
+    assert (out.label, out["StatSN"], out["MaxCmdSN"]) == ("SCSI-Response", 102, 49)
 
 
 def test_what_was_seen_on_the_leg_that_a_made_pdu_goes_to_is_not_translated() -> None:
@@ -99,10 +99,10 @@ def test_what_was_seen_on_the_leg_that_a_made_pdu_goes_to_is_not_translated() ->
     talk.say(r2t(2, 5, StatSN=103, ExpCmdSN=13, MaxCmdSN=50))
     abort = talk.sent(End.TARGET)[-1].pdu
     assert (abort["RefCmdSN"], abort["CmdSN"]) == (12, 13)
-    again, ping, _ = talk.say(scsi_response(2, 103, ExpCmdSN=13, MaxCmdSN=50))
-    assert (again["BegRun"], ping["StatSN"]) == (103, 103)
-    made = talk.say(nop_out(7, 12, I=1, ExpStatSN=103))
-    assert sorted((pdu.label, pdu.get("StatSN") or pdu.get("RefCmdSN")) for pdu in made) == [
+    made = {pdu.label: pdu for pdu in talk.say(scsi_response(2, 103, ExpCmdSN=13, MaxCmdSN=50))}
+    assert (made["SNACK"]["BegRun"], made["NOP-In"]["StatSN"]) == (103, 103)
+    asked = talk.say(nop_out(7, 12, I=1, ExpStatSN=103))
+    assert sorted((pdu.label, pdu.get("StatSN") or pdu.get("RefCmdSN")) for pdu in asked) == [
         ("NOP-In", 103),
         ("NOP-Out", None),
         ("TMF-Request", 12),

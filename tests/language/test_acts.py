@@ -263,3 +263,37 @@ def test_the_reader_leaves_out_what_is_wrong() -> None:
     found = reader.acts_of(read_yaml("[drop, dorp, pass]", "f"), problems)
     assert [act.spec.name for act in found] == ["drop", "pass"]
     assert len(problems.found) == 1
+
+
+def test_a_number_is_not_given_where_a_copy_takes_one_of_its_own() -> None:
+    for fields in ("CmdSN: 5", "CmdSN: CmdSN + 1, ITT: fresh"):
+        with pytest.raises(FileError, match="a copy that is hidden has a CmdSN of its own") as caught:
+            real(f"{{duplicate: {{numbers: translate, {fields}}}}}")
+        assert caught.value.column == 42
+        real(f"{{duplicate: {{{fields}}}}}")
+    real("{duplicate: {numbers: translate, ITT: fresh}}")
+
+
+@pytest.mark.parametrize(
+    ("written", "column", "why"),
+    [
+        ("{swap: Data-Out}", 16, "`swap` takes NOP-Out, SCSI-Command, TMF-Request and 2 others, not Data-Out"),
+        ("{swap: {pdu: NOP-In}}", 22, "`swap` takes NOP-Out, SCSI-Command, TMF-Request and 2 others, not NOP-In"),
+        ("{answer: {pdu: NOP-Out}}", 24, "`answer` takes Target-PDU, not NOP-Out"),
+        ("{answer: Opcode-0x1c}", 18, "`answer` takes Target-PDU, not Opcode-0x1c"),
+        ("{inject: {pdu: SCSI-Command, CDB: 'REED lba=0'}}", 43, "`REED lba=0` is no CDB"),
+        ("{inject: {pdu: SCSI-Command, CDB: read lba=0}}", 43, "`read lba=0` is no CDB"),
+        ("{inject: {pdu: SCSI-Command, CDB: 'anything'}}", 43, "`anything` has no meaning here"),
+    ],
+)
+def test_what_an_act_can_send(written: str, column: int, why: str) -> None:
+    with pytest.raises(FileError, match=why) as caught:
+        real(written, "NOP-Out")
+    assert caught.value.column == column
+
+
+def test_a_cdb_is_hexadecimal_in_quotes_too() -> None:
+    (act,) = real("{inject: {pdu: SCSI-Command, CDB: '0x120000002400'}}")
+    assert act.fields["CDB"] == Literal_(
+        value=bytes.fromhex("120000002400"), kind=ValueKind.BYTES, where=act.fields["CDB"].where
+    )

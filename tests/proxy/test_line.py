@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from iscsiproxy.proxy.line import Chunk, Line, Out
+from iscsiproxy.proxy.line import Chunk, Line, Out, Step
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 
@@ -215,3 +215,26 @@ async def test_a_step_behind_asides_is_done_when_they_have_gone() -> None:
     await line.drain()
     assert wire.written == [(2, 0, None), (3, 0, None), "step"]
     assert not line.behind_asides(lambda: wire.written.append("step"))
+
+
+async def test_a_step_waits_until_it_is_ready_and_all_behind_it_waits_too() -> None:
+    wire = Wire()
+    line = Line(wire.write, limit=1000)
+    waits = [1]
+    slot = line.open(1, 48)
+    slot.items.append(out(1, stop=20))
+    slot.items.append(Step(lambda: wire.written.append("step"), ready=lambda: not waits))
+    slot.finished = True
+    await line.put(out(2))
+    assert wire.written == [(1, 0, 20)]
+    waits.clear()
+    await line.drain()
+    assert wire.written == [(1, 0, 20), "step", (2, 0, None)]
+    slot = line.open(3, 48)
+    slot.items.append(Step(lambda: wire.written.append("step"), ready=lambda: bool(waits)))
+    slot.finished = True
+    await line.put(out(4))
+    assert len(wire.written) == 3
+    waits.append(1)
+    await line.drain()
+    assert wire.written[3:] == ["step", (4, 0, None)]

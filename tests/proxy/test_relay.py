@@ -209,3 +209,20 @@ async def test_what_a_list_sends_goes_before_it_closes(how: str) -> None:
         came = [event for event in the.events if isinstance(event, Closed | Delivered)]
         told = [isinstance(event, Delivered) and event.pdu.opcode == Opcode.ASYNC for event in came]
         assert told.index(True) < next(at for at, event in enumerate(came) if isinstance(event, Closed))
+
+
+@pytest.mark.parametrize(
+    ("acts", "passed"),
+    [
+        ("[answer, {close: fin}]", 0),
+        ("[{inject: {pdu: Async, AsyncEvent: 2}}, {close: fin}]", 48),
+        ("[{inject: {pdu: Async, AsyncEvent: 2}}, {close: {how: fin, at: header+20}}]", 20),
+        ("[pass, {inject: {pdu: Async, AsyncEvent: 2}}, {close: fin}]", 48),
+    ],
+)
+async def test_what_goes_back_before_a_close_is_not_lost(acts: str, passed: int) -> None:
+    async with bench(scenario(f"  - when: NOP-Out nth 1\n    do: {acts}\n")) as the:
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2), nop_out(3))
+        assert len(await initiator.rest()) == 48
+        assert await target.rest() == nop_out(2).raw[:passed]

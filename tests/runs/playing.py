@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
 
 from iscsiproxy.language.spec import Item, Moment, Pattern, Picks, Scenario
+from iscsiproxy.peers.chap import Account
+from iscsiproxy.peers.scsi.device import Device
+from iscsiproxy.peers.scsi.inquiry import UnitIdentity
+from iscsiproxy.peers.scsi.medium import MemoryMedium
+from iscsiproxy.peers.scsi.unit import LogicalUnit
+from iscsiproxy.peers.target.conduct import with_quirks
+from iscsiproxy.peers.target.node import Node
+from iscsiproxy.peers.target.quirks import QUIRKS
+from iscsiproxy.peers.target.server import TargetServer
+from iscsiproxy.peers.target.settings import TargetSettings
 from iscsiproxy.proxy import Address
 from iscsiproxy.report.model import RunResult
 from iscsiproxy.runs.initiators import InitiatorSpec, parse_initiator
 from iscsiproxy.runs.library import every
 from iscsiproxy.runs.plan import RunPlan
 from iscsiproxy.runs.scenario import run_scenario
-from iscsiproxy.runs.targets import opened, parse_target
+from iscsiproxy.runs.targets import IQN, Target, TargetSpec, opened, parse_target
 
-__all__ = ["disarmed", "hastened", "play", "shipped_one", "written"]
+__all__ = ["Own", "disarmed", "hastened", "play", "shipped_one", "written"]
 
 #: Seconds: on a busy machine a barrier takes a few milliseconds, a window of silence no more than we give it.
 _QUIET, _HANG, _WITHIN = 0.05, 2.0, 0.6
@@ -58,10 +69,31 @@ def disarmed(scenario: Scenario) -> Scenario:
     return replace(scenario, rules=tuple(replace(rule, when=tuple(map(far, rule.when))) for rule in scenario.rules))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """A target of our own that is set up otherwise than the runner's; `account` is the initiator's."""
+
+    settings: TargetSettings
+    quirks: tuple[str, ...] = ()
+    account: Account | None = None
+
+
+@asynccontextmanager
+async def _set_up(own: Own) -> AsyncIterator[Target]:
+    unit = LogicalUnit(0, MemoryMedium(65536, 512), UnitIdentity.derive(IQN, 0), target_name=IQN)
+    node = Node({IQN: Device({0: unit})}, own.settings, with_quirks(QUIRKS[name] for name in own.quirks))
+    server = TargetServer(node)
+    spec = TargetSpec(kind="embedded", shown="own", account=own.account)
+    async with trio.open_nursery() as nursery:
+        ((host, port), *_) = await nursery.start(server.serve, (("127.0.0.1", 0),))
+        yield Target(spec=spec, address=Address(host, port), name=IQN, lun=0, units=1, crashes=server.crashes)
+        nursery.cancel_scope.cancel()
+
+
 async def play(
     scenario: Scenario,
     *,
-    target: str = "embedded",
+    target: str | Own = "embedded",
     initiator: str | InitiatorSpec = "embedded",
     patience: float = 20.0,
     steady: bool = True,
@@ -73,7 +105,7 @@ async def play(
     """Play one run on a fresh target."""
     words: list[str] = [] if said is None else said
     with trio.fail_after(60):
-        async with opened(parse_target(target)) as here:
+        async with _set_up(target) if isinstance(target, Own) else opened(parse_target(target)) as here:
             return await run_scenario(
                 RunPlan(
                     name=scenario.name,

@@ -117,7 +117,7 @@ ACTS = (
 )
 #: Commands that go out of their order, which a target has to put right (RFC 7143 4.2.2.1)
 OVERTAKING = (
-    "when: SCSI-Command {w}\n    do:\n      - delay: {{until: {ms}, overtake: yes}}",
+    "when: SCSI-Command where R {w}\n    do:\n      - delay: {{until: {ms}, overtake: yes}}",
     "when: NOP-Out where not I {w}\n    do:\n      - delay: {{until: {ms}, overtake: yes}}",
     "when: SCSI-Command where R {w}\n    do:\n      - delay: {{until: barrier, overtake: yes, at_most: 60ms}}",
 )
@@ -225,7 +225,7 @@ def make_up(seed: int) -> Play:
         initiator = initiator.changed(first_burst_length=initiator.max_burst_length)
     target = TargetSettings(
         command_window=window,
-        max_recv_data_segment_length=16384 if "1024, MaxOut" in negotiate else rng.choice((1024, 4096, 262144)),
+        max_recv_data_segment_length=16384 if "1024, MaxOut" in negotiate or "2048" in negotiate else rng.choice((1024, 4096, 262144)),
         time2wait=0,
         max_outstanding_r2t=4,
     )

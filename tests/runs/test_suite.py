@@ -168,7 +168,7 @@ async def test_a_login_that_is_refused_comes_with_a_way_out() -> None:
 )
 async def test_a_target_that_wants_to_know_who_it_is(credentials: str, hint: str) -> None:
     unit = LogicalUnit(0, MemoryMedium(64, 512), UnitIdentity.derive(IQN, 0), target_name=IQN)
-    ours = TargetSettings(accounts=(Account(name="me", secret="averysecretword"),))
+    ours = TargetSettings(accounts=(Account(name="me", secret=b"averysecretword"),))
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             server = TargetServer(Node({IQN: Device({0: unit})}, ours))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 
@@ -107,3 +108,13 @@ async def test_a_command_that_is_not_there() -> None:
     with tempfile.TemporaryFile() as log, pytest.raises(UsageError, match=r"^cannot run /nowhere/x: No such file"):
         async with child(["/nowhere/x", "secret"], log):
             pass
+
+
+async def test_what_a_command_has_started_ends_with_it() -> None:
+    reading, writing = os.pipe()
+    async with trio.lowlevel.FdStream(reading) as output:
+        with os.fdopen(writing, "wb") as log, trio.fail_after(10):
+            async with child(["sh", "-c", "sleep 1000 & echo ready; wait"], log):
+                assert await output.receive_some() == b"ready\n"
+        with trio.fail_after(5):  # both had its other end; that of a process that lives would stay open
+            assert await output.receive_some() == b""

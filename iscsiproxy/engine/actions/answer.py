@@ -14,7 +14,7 @@ from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.language.vocabulary import ANSWERS
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.fields import NO_TAG
-from iscsiproxy.wire.opcodes import End, Opcode, opcode_of
+from iscsiproxy.wire.opcodes import End, Opcode, opcode_of, sender_of
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["SPEC", "run"]
@@ -22,12 +22,14 @@ __all__ = ["SPEC", "run"]
 #: What a repeated status has of the time it is repeated at (RFC 7143 11.16).
 _CURRENT = frozenset({"ExpCmdSN", "MaxCmdSN"})
 
+_FROM_TARGET = frozenset(opcode for opcode in range(64) if sender_of(opcode) is End.TARGET)
+
 SPEC = ActSpec(
     name="answer",
     help="answer in the place of the victim; the request goes no further, and its numbers are hidden",
     main="pdu",
     params=(
-        Param(name="pdu", kind=ParamKind.PDU, help="what to answer; its response, if not given"),
+        Param(name="pdu", kind=ParamKind.PDU, help="what to answer; its response, if not given", pdus=_FROM_TARGET),
         Param(name="to", kind=ParamKind.NAME, help="the request that is answered, if it is not the one in hand"),
         Param(name="with", kind=ParamKind.NAME, help="a captured answer to send again, ExpCmdSN and MaxCmdSN current"),
         Param(name="early", kind=ParamKind.FLAG, help="at the header: do not wait for unsolicited data", default=False),

@@ -75,7 +75,7 @@ def run(act: Built, work: Work) -> Pause | None:
         answered=answered,
         split=split_of(act, here, pdu),
     )
-    if not act.params["wait"]:
+    if not act.params["wait"] or errand.tag is None:  # what has no tag to be known by has no answer either
         work.fired(act.act, f"{shown} was sent to the {pdu.sender.other}")
         return None
     named = errand.written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from iscsiproxy.engine.actions.set_ import PARTS, assign
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.engine.hand import resealed
 from iscsiproxy.engine.sending import own_connection, send
 from iscsiproxy.engine.templates import given, meant_for
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
@@ -46,6 +47,8 @@ def run(act: Built, work: Work) -> Pause | None:
         pdu = one.face(to) if seen else one.pdu
         assert pdu is not None
         again, changes = assign(pdu, changed)
+        if again is not pdu:
+            again = resealed(pdu, again)
         own_tag = again.get("ITT") != pdu.get("ITT")
         # What the receiver never saw is in the numbers of its sender.
         exact = frozenset(again.fields) if seen else frozenset()

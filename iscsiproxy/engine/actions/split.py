@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from iscsiproxy.engine.commands import Detach, Finish, Send
 from iscsiproxy.engine.facts import Look
@@ -23,7 +24,7 @@ SPEC = ActSpec(
     help="several PDUs for one, renumbered",
     main="size",
     params=(
-        Param(name="size", kind=ParamKind.NUMBER, help="bytes in each"),
+        Param(name="size", kind=ParamKind.NUMBER, help="bytes in each", excludes=("into",)),
         Param(name="into", kind=ParamKind.NUMBER, help="how many"),
         Param(name="first", kind=ParamKind.NUMBER, help="bytes in the first, whatever the others have; data may be 0"),
         Param(
@@ -43,6 +44,7 @@ SPEC = ActSpec(
     ),
     on=frozenset({Opcode.DATA_OUT, Opcode.DATA_IN, Opcode.R2T}),
     fate=True,
+    one_of=("size", "into", "first", "status"),
 )
 
 _LENGTH = "DesiredDataTransferLength"
@@ -296,7 +298,8 @@ class Burst(Pieces):
         bursts = {one._n: one for one in self._host.standing if isinstance(one, Burst)}
         while self._behind:
             hand = self._behind.pop(0)
-            self._host.commands += hand.kept or ()
+            kept = hand.kept or ()
+            self._host.commands += [replace(one, late=True) if isinstance(one, Send) else one for one in kept]
             hand.kept = None
             following = bursts.get(hand.n)
             if following is not None and following._later:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from iscsiproxy.engine.actions.inject import PDU
 from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.splitting import Rounds
 from iscsiproxy.engine.swapping import Swapped
 from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make
-from iscsiproxy.language.spec import ActSpec
+from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.fields import NO_TAG
@@ -22,12 +21,17 @@ __all__ = ["SPEC", "run"]
 #: What the new request has of the old one: so nothing has to be renumbered.
 _KEPT = ("I", "ITT", "CmdSN", "ExpStatSN")
 _TEST_UNIT_READY = 0x00
+#: Only a request with a CmdSN can stand in the place of another one.
+_REQUESTS = frozenset(
+    {Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TMF_REQUEST, Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST}
+)
+_PDU = Param(name="pdu", kind=ParamKind.PDU, help="what to send", required=True, pdus=_REQUESTS)
 
 SPEC = ActSpec(
     name="swap",
     help="another request in the place of this one, with its ITT, CmdSN and I; the answer becomes the one awaited",
     main="pdu",
-    params=(PDU, *TEMPLATE, SPLIT),
+    params=(_PDU, *TEMPLATE, SPLIT),
     fields=True,
     of="pdu",
     extra=PARTS,
@@ -46,8 +50,6 @@ def run(act: Built, work: Work) -> Pause | None:
         raise ActError("only TEST UNIT READY has an answer that can be made up")
     opcode = opcode_of(act.params["pdu"])
     assert opcode is not None
-    if Opcode(opcode) in (Opcode.DATA_OUT, Opcode.SNACK, Opcode.LOGIN_REQUEST) or opcode >= Opcode.NOP_IN:
-        raise ActError("only a request with a CmdSN can stand in the place of another one")
     values = given(act, work)
     made, _ = make(opcode, {**values, **{name: old[name] for name in _KEPT if name not in values}}, act, work)
     change = Change(what="PDU", old=summary(old), new=summary(made))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.engine.dialogue import NO_TAG, Dialogue, data_out, nop_in, nop_out, r2t, read, scsi_response, write
 
@@ -118,3 +118,30 @@ def test_numbers_that_are_filled_in_later_are_not_told() -> None:
     assert talk.told("held") == ["#1: until NOP-Out ITT=0x00000007 I is answered"]
     talk.say(nop_in(7, 101))
     assert talk.told("fired") == ["#1: NOP-Out ITT=0x00000007 I was sent to the target"]
+
+
+def test_an_r2t_is_answered_by_the_end_of_its_data() -> None:
+    talk = Dialogue(
+        "rules:\n  - when: SCSI-Command nth 2\n    do:\n      - probe: {pdu: R2T, DesiredDataTransferLength: 1024, as: mine}\n"
+        "      - delay: {until: 5s, at_most: 10s}\n"
+    )
+    talk.say(write(1, 10), write(2, 11))
+    mine = talk.sent(End.INITIATOR)[-1].pdu
+    assert mine.label == "R2T"
+    assert talk.say(data_out(2, 0, ttt=mine["TTT"])) == []
+    assert len(talk.told("held")) == 1
+    assert talk.say(data_out(2, 1, ttt=mine["TTT"], F=1)) == []
+    assert talk.told("held")[1:] == ["#1: until 5s"]
+    assert talk.say(data_out(2, 2, ttt=mine["TTT"], F=1)) == []  # and it ends nothing else
+    assert talk.told("fired")[-1].startswith("#1: R2T")
+    assert [pdu["ITT"] for pdu in talk.tick(5)] == [2]
+    assert talk.counts() == {"matched": 1, "fired": 1}
+
+
+def test_what_has_no_answer_is_not_waited_for() -> None:
+    for made in ("Async, AsyncEvent: 4", "NOP-In, TTT: none", "SNACK, Type: STATUS, BegRun: 101, RunLength: 1"):
+        talk = Dialogue(f"rules:\n  - when: SCSI-Command nth 1\n    do:\n      - probe: {{pdu: {made}}}\n")
+        talk.say(write(1, 10))
+        assert len(talk.sent(End.TARGET)) > 1
+        assert talk.sent(End.TARGET)[-1].pdu.label in ("SCSI-Command", "SNACK")
+        assert (talk.open_slots, talk.counts()) == ([], {"matched": 1, "fired": 1})

@@ -4,6 +4,7 @@ import pytest
 
 from iscsiproxy.engine.actions.split import Pieces
 from iscsiproxy.engine.commands import Detach, Finish, Send
+from iscsiproxy.errors import FileError
 from iscsiproxy.peers.initiator.errors import ProtocolError
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
@@ -88,10 +89,9 @@ def test_what_is_small_enough_goes_as_it_came_and_is_no_fault() -> None:
 @pytest.mark.parametrize(
     ("act", "why"),
     [
-        ("split: {}", "it needs `size`, `into` or `first`"),
+        ("split: {status: last}", "it needs `size`, `into` or `first`"),
         ("split: 0", "size is 0, expected 1 or more"),
         ("split: {into: 2000}", "1024 bytes are too few for 2000 pieces"),
-        ("split: {size: 5, into: 2}", "`size` and `into` exclude each other"),
     ],
 )
 def test_what_cannot_be_cut_goes_as_it_came(act: str, why: str) -> None:
@@ -100,6 +100,19 @@ def test_what_cannot_be_cut_goes_as_it_came(act: str, why: str) -> None:
     pdu = data_out(2, 0, KILO, F=1)
     assert talk.say(pdu) == [pdu]
     assert talk.told("failed") == [f"#1: split: {why}"]
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        ("split", "`split` needs `size`, `into`, `first` or `status`"),
+        ("split: {as: P}", "`split` needs `size`, `into`, `first` or `status`"),
+        ("split: {size: 5, into: 2}", "`size` and `into` exclude each other"),
+    ],
+)
+def test_how_to_cut_is_said_and_said_once(act: str, why: str) -> None:
+    with pytest.raises(FileError, match=why):
+        Dialogue(rules(act))
 
 
 def test_pieces_have_right_digests_on_the_leg_they_go_to() -> None:
