@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import get_terminal_size
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,7 +19,7 @@ from iscsiproxy.cli.peers import Seconds
 from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.report.model import RunResult, SuiteResult, exit_code
 from iscsiproxy.report.result import run_facts, suite_facts
-from iscsiproxy.report.table import detail, line, summary
+from iscsiproxy.report.table import HANG, detail, fitted, line, summary
 from iscsiproxy.runs.selection import collect, parse_choice, run_name
 
 if TYPE_CHECKING:
@@ -291,9 +292,9 @@ class _Show:
 
     def ended(self, run: RunResult) -> None:
         """Print the run."""
-        click.echo(click.style(line(run, width=self._width), fg=_COLOURS[run.verdict]))
+        self._line(run)
         for one in detail(run, everything=self._verbose):
-            click.echo(one)
+            click.echo(fitted(one, self._columns()))
 
     def over(self, result: SuiteResult) -> None:
         """Print the table, if one line is not enough, and the sum."""
@@ -301,5 +302,13 @@ class _Show:
         if len(result.runs) > 1 and bad:
             click.echo("")
             for run in bad:
-                click.secho(line(run, width=self._width), fg=_COLOURS[run.verdict])
-        click.secho(summary(result), bold=True)
+                self._line(run)
+        click.secho(fitted(summary(result), self._columns()), bold=True)
+
+    def _line(self, run: RunResult) -> None:
+        text = fitted(line(run, width=self._width), self._columns(), hang=HANG)
+        click.secho(text, fg=_COLOURS[run.verdict])
+
+    def _columns(self) -> int:
+        """Give the width of the terminal; 0 for a file or a pipe, whose lines stay whole."""
+        return get_terminal_size().columns if self._status is not None else 0

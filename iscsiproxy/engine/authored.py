@@ -23,9 +23,16 @@ __all__ = ["PROXY", "Errand", "Errands", "advances", "author_of", "is_last"]
 
 #: Who settles the fate of an answer, where a rule would be named.
 PROXY = "the proxy"
-#: Requests that begin a task, and so are answered by its tag (RFC 7143 4.2.5).
-_REQUESTS = frozenset(
-    {Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TMF_REQUEST, Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST}
+#: Requests that are answered by their tag: those that begin a task (RFC 7143 4.2.5), and a login.
+_ANSWERED = frozenset(
+    {
+        Opcode.NOP_OUT,
+        Opcode.SCSI_COMMAND,
+        Opcode.TMF_REQUEST,
+        Opcode.LOGIN_REQUEST,
+        Opcode.TEXT_REQUEST,
+        Opcode.LOGOUT_REQUEST,
+    }
 )
 #: How many PDUs that only a Reject can answer are remembered; the oldest is forgotten first.
 _MAX_TAGLESS = 64
@@ -57,7 +64,7 @@ class Errand:
         if self.borrowed:
             return None
         if self.to is End.TARGET:
-            return (End.TARGET, pdu["ITT"]) if pdu.opcode in _REQUESTS and pdu["ITT"] != NO_TAG else None
+            return (End.TARGET, pdu["ITT"]) if pdu.opcode in _ANSWERED and pdu["ITT"] != NO_TAG else None
         return (End.INITIATOR, pdu["TTT"]) if pdu.get("TTT") not in (None, NO_TAG) else None
 
 

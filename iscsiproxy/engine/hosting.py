@@ -200,7 +200,14 @@ class Hosting:
 
     def when_delivered(self, n: int, call: Callable[[Delivered], None]) -> None:
         """Call something when the PDU that came in as event `n` goes out."""
-        self._outgoing[n] = call
+        first = self._outgoing.get(n)
+
+        def both(event: Delivered) -> None:
+            if first is not None:
+                first(event)
+            call(event)
+
+        self._outgoing[n] = call if first is None else both
 
     def christen(self, scenario: str, name: str, conn: int) -> None:
         """Bind a name of an actor's to a connection."""

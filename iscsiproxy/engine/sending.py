@@ -7,12 +7,14 @@ from collections.abc import Callable
 from iscsiproxy.engine.authored import Errand, author_of
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.firing import ActError, Work
+from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.splitting import OwnRounds, Plan, first_piece
 from iscsiproxy.session.events import Delivered
-from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["begin_copy", "own_connection", "send"]
+__all__ = ["amid_unsolicited", "begin_copy", "own_connection", "send"]
 
 
 def own_connection(work: Work, name: str | None) -> int:
@@ -57,11 +59,26 @@ def send(
     slot = None
     cut = hand is not None and hand.sent and not hand.gone  # and no PDU may stand inside another one
     if hand is not None and not (hand.finished or cut) and hand.look.conn == conn and hand.look.leg is not to:
+        if patient and amid_unsolicited(hand):
+            go = author_of(errand, fill=fill, patient=True, raw=raw, exact=exact)
+            if hand.gone and not hand.dropped:
+                host.when_delivered(hand.n, lambda _: host.commands.append(go))
+            else:
+                host.commands.append(go)
+            return errand
         slot = hand.n
         hand.held = True
     patient = patient and slot is None
     host.commands.append(author_of(errand, fill=fill, slot=slot, patient=patient, raw=raw, exact=exact))
     return errand
+
+
+def amid_unsolicited(hand: Hand) -> bool:
+    """Tell whether what goes beside the PDU in hand comes between a command and its unsolicited data."""
+    pdu = hand.look.pdu
+    if pdu is not None and pdu.opcode == Opcode.DATA_OUT:
+        return pdu["TTT"] == NO_TAG and not (hand.gone and pdu["F"])
+    return pdu is not None and pdu.opcode == Opcode.SCSI_COMMAND and hand.gone and not pdu["F"]
 
 
 def begin_copy(work: Work, pdu: Pdu, name: str | None, *, own_tag: bool) -> Callable[[], int]:

@@ -18,8 +18,9 @@ from iscsiproxy.engine.standing import Standing
 from iscsiproxy.wire.codes import SCSI_STATUS
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
+from iscsiproxy.wire.serial import lt
 
-__all__ = ["Settled", "Unsolicited", "settle"]
+__all__ = ["Settled", "Unsolicited", "covered", "settle"]
 
 #: Task management functions by the tasks they end: one, those of a logical unit, all (RFC 7143 11.5.1)
 _ONE, _OF_UNIT, _ALL = frozenset({1}), frozenset({2, 4, 5}), frozenset({6, 7})
@@ -84,8 +85,24 @@ class Settled:
             del self._open[key]
 
 
-def settle(work: Work, request: Pdu, answer: Look, status: str) -> None:
-    """Tell the initiator of the tasks that a function of the proxy's own has ended (RFC 7143 4.2.3, 11.5.1)."""
+def covered(work: Work, conn: int, cmd_sn: int | None) -> Callable[[Look], bool]:
+    """Tell which commands come before a function that has just been written (RFC 7143 4.2.3.3): those of a lower CmdSN.
+
+    `cmd_sn` is its own if the act named one. Else it has the target's next: only commands that the target has are
+    before it, and not what is in hand, waits behind that, or has yet to come.
+    """
+    if cmd_sn is not None:
+        return lambda look: look.pdu is not None and lt(look.pdu["CmdSN"], cmd_sn)
+    commands = work.host.settled.commands(work.host.session(conn))
+    there = {id(look) for look in commands if look.state(look.conn, End.TARGET, look.pdu).task is not None}
+    return lambda look: id(look) in there
+
+
+def settle(work: Work, request: Pdu, answer: Look, status: str, covers: Callable[[Look], bool]) -> None:
+    """Tell the initiator of the tasks that a function of the proxy's own has ended (RFC 7143 4.2.3, 11.5.1).
+
+    `covers` tells whether a command came before the function.
+    """
     pdu = answer.pdu
     if pdu is None or pdu.opcode != Opcode.TMF_RESPONSE or pdu["Response"] != _COMPLETE:
         return
@@ -95,7 +112,8 @@ def settle(work: Work, request: Pdu, answer: Look, status: str) -> None:
         command = look.pdu
         assert command is not None
         named = function in _ONE and command["ITT"] == request["RefTaskTag"]
-        if not (named or function in _ALL or (function in _OF_UNIT and command["LUN"] == request["LUN"])):
+        wider = function in _ALL or (function in _OF_UNIT and command["LUN"] == request["LUN"])
+        if not (named or (wider and covers(look))):
             continue
         host.settled.add(answer.session, command["ITT"])
         underflow = {"U": 1, "ResidualCount": command["EDTL"]} if command["EDTL"] else {}

@@ -226,7 +226,7 @@ def check_act(act: ActNode, values: Values, patterns: Patterns, problems: Proble
                 params[given.param.name] = check_act(given.act, inner, patterns, problems)
             else:
                 params[given.param.name] = values.read(given.param, given.node)
-                _check_pdu(act.spec, given, values.parameters)
+                _check_pdu(act.spec, given, values)
     for given in act.given:
         with problems.part():
             _check_company(given, params)
@@ -244,11 +244,19 @@ def check_act(act: ActNode, values: Values, patterns: Patterns, problems: Proble
     return Act(name=act.spec.name, params=params, fields=fields, text=act.text, position=act.where)
 
 
-def _check_pdu(spec: ActSpec, given: Given, parameters: Parameters) -> None:
-    """Make sure that a PDU is one that the act can send."""
-    pdus = given.param.pdus
-    if pdus is not None and (opcode := pdu_opcode(given.node, parameters)) not in pdus:
-        raise problem(f"`{spec.name}` takes {describe(pdus)}, not {describe({opcode})}", given.node.position)
+def _check_pdu(spec: ActSpec, given: Given, values: Values) -> None:
+    """Make sure that a PDU, or what a name is bound to, is what the act can use."""
+    pdus, where = given.param.pdus, given.node.position
+    if pdus is None:
+        return
+    if given.param.kind is ParamKind.PDU:
+        found, shown = frozenset({pdu_opcode(given.node, values.parameters)}), ""
+    else:
+        name = values.word(given.node, "a name").text
+        known = values.captures.find(name)
+        found, shown = known.opcodes if known is not None else pdus, f"`{name}`, which is "
+    if not found & pdus:
+        raise problem(f"`{spec.name}` takes {describe(pdus)}, not {shown}{describe(found) or 'no PDU'}", where)
 
 
 def _check_company(given: Given, params: Mapping[str, Value | None]) -> None:

@@ -357,7 +357,7 @@ class Param:
 
     `choices` are the words of a CHOICE; any other kind takes them as they are besides what it reads. `goes_with` says
     of a word that it stands only beside some words of another parameter, `excludes` names those that it never stands
-    beside. `pdus` are the PDUs that may be named, None for any.
+    beside. `pdus` are the PDUs that may be named, or captured by what is named; None for any.
     """
 
     name: str

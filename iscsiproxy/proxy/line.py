@@ -9,7 +9,7 @@ PDUs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import trio
@@ -201,7 +201,7 @@ class Line:
         for places in (self._queue, self._parked):
             if not slot.detached and slot in places:
                 slot.detached = True
-                places.remove(slot)  # type: ignore[arg-type] # it is there
+                places.remove(slot)
                 self._detached.append(slot)
 
     async def drain(self) -> None:
@@ -287,17 +287,18 @@ class Line:
         return None
 
     def _next_parked(self) -> Out | Step | None:
-        while self._parked:
-            slot = self._parked[0]
+        before: list[Slot] = []
+        for slot in list(self._parked):
             if slot.items:
-                if not self._may(slot.items[0]):
-                    return None
-                item = self._take(slot)
-                return replace(item, late=True) if isinstance(item, Out) else item
-            if not slot.finished:
-                return None
-            self._parked.popleft()
-            self._waiting -= slot.size
+                # What follows its command here must not wait for what stands between them.
+                if self._may(slot.items[0]) and not self._behind(slot.items[0], before):
+                    item = self._take(slot)
+                    return replace(item, late=True) if isinstance(item, Out) else item
+            elif slot.finished:
+                self._parked.remove(slot)
+                self._waiting -= slot.size
+                continue
+            before.append(slot)
         return None
 
     def _next_detached(self) -> Out | Step | None:
@@ -316,18 +317,19 @@ class Line:
 
     def _stays(self, item: Out | Step) -> bool:
         """Tell whether what is at the head of the line has to be parked."""
-        if isinstance(item, Step):
-            return item.instead_of is not None and self._follows(item.instead_of)
-        return not item.start and (not self._may(item) or self._follows(item.pdu))
+        return not self._may(item) or self._behind(item, self._parked)
 
-    def _follows(self, pdu: Pdu) -> bool:
-        """Tell whether a PDU has to stay behind what is parked."""
-        if not self._parked or pdu.sender is End.TARGET:
+    def _behind(self, item: Out | Step, parked: Iterable[Slot]) -> bool:
+        """Tell whether something has to stay behind what is parked."""
+        pdu = item.instead_of if isinstance(item, Step) else None if item.start else item.pdu
+        if pdu is None or pdu.sender is End.TARGET:
             return False
-        tag = pdu.get("ITT")
-        if any(parked.get("ITT") == tag for slot in self._parked for parked in _pdus_of(slot)):
-            return True
-        return "CmdSN" in pdu.fields and not pdu.get("I")
+        tag, is_command, any_parked = pdu.get("ITT"), "CmdSN" in pdu.fields and not pdu.get("I"), False
+        for slot in parked:
+            any_parked = True
+            if any(one.get("ITT") == tag for one in _pdus_of(slot)):
+                return True
+        return is_command and any_parked
 
     def _take(self, slot: Slot) -> Out | Step:
         item = slot.items.popleft()

@@ -41,6 +41,8 @@ class Numbering:
         self._unsolicited: set[int] = set()  #: commands whose unsolicited data has not ended
         #: The PDU whose begin has been written to an end: the event it came with, and as what it was written
         self._cut: dict[End, tuple[int | None, Pdu]] = {}
+        #: The last PDU that was written to an end: the event it came with, as what it came, as what it was written
+        self._last: dict[End, tuple[int | None, Pdu, Pdu]] = {}
         numbers.open(conn)
 
     def __repr__(self) -> str:
@@ -77,10 +79,9 @@ class Numbering:
         if out.start:
             of, begun = self._cut.get(to, (None, pdu))
             return begun if of == out.of else pdu
-        if out.author and out.of is None:
-            new = self._authored(out, to)
-        else:
-            new = self._passing(out, to)
+        new = self._authored(out, to) if out.author and out.of is None else self._passing(out, to)
+        if not out.author:
+            self._last[to] = (out.of, pdu, new)
         if new is not pdu:
             new = resealed(pdu, new)
         if to is End.TARGET:
@@ -91,6 +92,8 @@ class Numbering:
 
     def unsent(self, pdu: Pdu, *, hidden: bool) -> None:
         """Take note that a PDU that came in is not written. Raises NumbersError if that cannot be hidden."""
+        if pdu.opcode == Opcode.DATA_OUT:
+            self._follow(pdu)  # no more will come
         self._numbers.unsent(self._conn, pdu.sender, pdu, "hidden" if hidden else "raw")
 
     def _authored(self, out: Out, to: End) -> Pdu:
@@ -106,9 +109,7 @@ class Numbering:
     def _passing(self, out: Out, to: End) -> Pdu:
         numbers, conn, pdu = self._numbers, self._conn, out.pdu
         if out.author and not out.extra:
-            # A copy: what the receiver meets twice is the fault, and counts for nothing.
-            meant = frozenset(pdu.fields) - out.exact
-            return numbers.author(conn, to, pdu, frozenset(), meant) if numbers.active(conn) else pdu
+            return self._copied(out, to) if numbers.active(conn) else pdu
         original, before, after = out.original, False, False
         if original is not None and ("CmdSN" if to is End.TARGET else "StatSN") not in out.named:
             before, after = _consumes(original), _consumes(pdu)
@@ -127,6 +128,17 @@ class Numbering:
         if before and not after and original is not None:
             numbers.unsent(conn, original.sender, _status_of(original), "hidden")
         return new
+
+    def _copied(self, out: Out, to: End) -> Pdu:
+        """Give a copy in the receiver's numbers: what the receiver meets twice is the fault, and counts for nothing."""
+        pdu, meant = out.pdu, frozenset(out.pdu.fields) - out.exact - {"DataSegmentLength"}
+        new = self._numbers.author(self._conn, to, pdu, frozenset(), meant)
+        of, came, went = self._last.get(to, (None, pdu, pdu))
+        if of != out.of or came.opcode != pdu.opcode:
+            return new
+        # Where it is the same as what it is a copy of, it goes as that went.
+        new = new.with_fields({name: went[name] for name in meant if pdu[name] == came[name]})
+        return new.with_data(went.data) if went.data != came.data == pdu.data else new
 
     def _follow(self, pdu: Pdu) -> None:
         """Keep up with unsolicited data (RFC 7143 11.3.1, 11.7.1)."""

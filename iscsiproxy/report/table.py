@@ -6,13 +6,16 @@ Colour is the caller's: a row comes with its verdict, and nothing is said by col
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from iscsiproxy.report.model import Finding, RunResult, SuiteResult
 
-__all__ = ["detail", "line", "summary"]
+__all__ = ["HANG", "detail", "fitted", "line", "summary"]
 
-#: What stands before each verdict, all of one width.
+#: The width of the verdicts
 _WIDTH = 12
+#: How far in a run's line goes on: behind its verdict
+HANG = _WIDTH + 1
 
 
 def line(run: RunResult, *, width: int = 0) -> str:
@@ -41,6 +44,15 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield f"    {finding.about}: {finding.verdict}: {finding.text}"
     for evidence in finding.evidence:
         yield f"      {evidence}"
+
+
+def fitted(text: str, columns: int, *, hang: int = 2) -> str:
+    """Break a line at blanks for a screen of so many columns, what follows `hang` further in; 0 columns: leave it."""
+    if not columns or len(text) <= columns:
+        return text
+    indent = " " * (len(text) - len(text.lstrip()) + hang)
+    parts = wrap(text, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(parts)
 
 
 def summary(result: SuiteResult) -> str:

@@ -6,6 +6,7 @@ that rules know it by its name from the first; the acts among the steps are the 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,9 +26,10 @@ from iscsiproxy.peers.initiator.settings import InitiatorSettings, random_isid
 from iscsiproxy.peers.initiator.waiting import Tap
 from iscsiproxy.peers.workload.drive import SessionDrive
 from iscsiproxy.peers.workload.load import Workload, WorkloadSettings
+from iscsiproxy.peers.workload.tally import WorkloadReport
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.runs.disks import Disk
-from iscsiproxy.runs.driving import Context
+from iscsiproxy.runs.driving import Behind, Context
 from iscsiproxy.runs.embedded import EmbeddedDriver
 from iscsiproxy.runs.scratch import Extent
 from iscsiproxy.wire.cdb import decode_cdb
@@ -40,6 +42,8 @@ __all__ = ["Actor", "ActorDriver", "ActorError"]
 #: How long the proxy has to know of a connection that was made, in seconds
 _KNOWN: Final = 5.0
 _LOOK_AGAIN: Final = 0.01
+#: Bytes of a command, where nothing else is said
+_LENGTH: Final = 65536
 #: Fields of a login that a session can be told to have, and what they are called there
 _LOGIN_FIELDS: Final = {"ISID": "isid", "TSIH": "tsih", "CID": "cid", "CmdSN": "first_cmdsn", "ITT": "first_itt"}
 #: What needs no answer, and takes no CmdSN
@@ -80,6 +84,7 @@ class Actor:
         *,
         settings: InitiatorSettings,
         disk: Disk,
+        extent: Extent | None = None,
     ) -> None:
         self._context = context
         self._scenario = scenario
@@ -87,6 +92,7 @@ class Actor:
         self._home = home
         self._settings = settings
         self._disk = disk
+        self._extent = extent
         self._connections: dict[str, _Connection] = {}
         self._last: str | None = None
         self._sent: dict[str, _Sent] = {}
@@ -270,30 +276,54 @@ class Actor:
 
     async def _io(self, step: Act) -> None:
         connection = self._connection(str(step.params.get("conn") or self._last))
-        session, disk = connection.session, self._disk
+        session = connection.session
         if session is None or session.failure is not None:
             self._context.tell("error", "the actor's connection is not there")
             return
         size = step.params.get("size")
-        length = size.value if isinstance(size, Literal_) and isinstance(size.value, int) else 65536
-        blocks = max(1, length // disk.block_size)
-        settings = WorkloadSettings(
-            lun=disk.lun,
-            first=0,
-            blocks=blocks * 8,
-            block_size=disk.block_size,
-            sizes=((blocks, 1),),
-            reads={"verify": 0.5, "write": 0.0}.get(str(step.params["do"]), 1.0),
-            count=8,
-            run=(self._context.seed + self._logins) & 0xFFFFFFFF,
-        )
-        report = await Workload(SessionDrive(session), settings, Random(self._context.seed)).run()
+        length = size.value if isinstance(size, Literal_) and isinstance(size.value, int) else _LENGTH
+        report = await self._work(session, str(step.params["do"]), length)
         for mismatch in report.mismatches[:1]:
             self._context.tell("mismatch", str(mismatch))
         if report.passed:
             self._context.tell("good", f"{report.commands} commands of the actor's")
         elif not report.mismatches:
             self._context.tell("error", str(report.lost or next(iter(report.errors), "no command was answered")))
+
+    async def _work(self, session: Session, do: str, length: int) -> WorkloadReport:
+        disk = self._disk
+        blocks = max(1, length // disk.block_size)
+        first, room = (self._extent.first, self._extent.blocks) if self._extent is not None else (0, disk.blocks)
+        if blocks > room or first + room > disk.blocks:
+            raise ActorError(f"a command of {length} bytes does not fit into the {room} blocks that it may use")
+        settings = WorkloadSettings(
+            lun=disk.lun,
+            first=first,
+            blocks=min(blocks * 8, room),
+            block_size=disk.block_size,
+            sizes=((blocks, 1),),
+            reads={"verify": 0.5, "write": 0.0}.get(do, 1.0),
+            count=8,
+            # Nobody must take the data of an earlier step, or run, for its own.
+            run=random.SystemRandom().randrange(1 << 32),
+        )
+        return await Workload(SessionDrive(session), settings, Random(self._context.seed)).run()
+
+    async def good_io(self) -> Behind | None:
+        """Do good I/O over every connection that still lives; None if there is none."""
+        sessions = [one.session for one in self._connections.values() if one.session is not None]
+        sessions = [one for one in sessions if one.failure is None and one.settings.target is not None]
+        commands = 0
+        with trio.move_on_after(self._context.patience) as limit:
+            for session in sessions:
+                report = await self._work(session, "verify", _LENGTH)
+                if not report.passed:
+                    why = next(iter((*report.mismatches, *report.errors)), None) or report.lost
+                    return Behind(good=False, text=str(why or "no command was answered"))
+                commands += report.commands
+        if limit.cancelled_caught:
+            return Behind(good=False, text=f"no good I/O in {self._context.patience:g} s")
+        return Behind(good=True, text=f"{commands} commands went well") if sessions else None
 
     # --- odds and ends ------------------------------------------------------------------------------------------------
 
@@ -382,7 +412,13 @@ class ActorDriver(EmbeddedDriver):
         if relay is None or not self.disks:
             raise InternalError("an actor has a proxy and a disk before it acts")
         self._actor = Actor(
-            self._context, self._scenario, relay, self._home, settings=self._settings, disk=self.disks[0]
+            self._context,
+            self._scenario,
+            relay,
+            self._home,
+            settings=self._settings,
+            disk=self.disks[0],
+            extent=self._extent,
         )
         async with trio.open_nursery() as nursery:
 
@@ -397,4 +433,17 @@ class ActorDriver(EmbeddedDriver):
             nursery.start_soon(play, self._actor)
             await over.wait()
             nursery.cancel_scope.cancel()
-        await self._actor.close()
+
+    async def behind(self, *, anew: bool) -> Behind:
+        """Do good I/O over the actor's own connections if they live; else it is gone, and a session of ours does it."""
+        if self._actor is not None:
+            if not anew and (own := await self._actor.good_io()) is not None:
+                return own
+            await self._actor.close()
+        return await super().behind(anew=anew)
+
+    async def close(self) -> None:
+        """Log out what lives."""
+        if self._actor is not None:
+            await self._actor.close()
+        await super().close()

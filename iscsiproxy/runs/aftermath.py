@@ -11,7 +11,7 @@ import trio
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.report.model import Evidence, Finding, Verdict
 from iscsiproxy.runs.driving import Behind, Driver
-from iscsiproxy.session.events import Closed, Event, Fired, Noted, Received, Staged
+from iscsiproxy.session.events import Bound, Closed, Event, Fired, Noted, Received, Staged
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
@@ -26,8 +26,10 @@ class Aftermath:
         self._kind = scenario.aftermath
         self._victim = scenario.victim
         self._discovery = scenario.traffic.get("io") == "discovery"
-        #: The first firing of an act, or note, on each connection
-        self.fired: dict[int, Fired | Noted] = {}
+        #: The first firing of an act, or note, on each connection; where there is none at all, the first capture
+        self.fired: dict[int, Fired | Noted | Bound] = {}
+        rules = (*scenario.rules, *(rule for one in scenario.machines for state in one.states for rule in state.rules))
+        self._captures = frozenset(f"{scenario.name}/{rule.name}" for rule in rules if not any(one.do for one in rules))
         #: Whether the fault is over
         self.begun = False
         self._mark = 0
@@ -35,6 +37,7 @@ class Aftermath:
         #: The legs that the fault itself has reset, while it lasted
         self._cut: dict[int, dict[End, Closed]] = {}
         self._logouts: dict[int, Received] = {}
+        self._granted: dict[int, Received] = {}
         self._goods: dict[int, Received] = {}
         self._news = trio.Event()
 
@@ -48,6 +51,8 @@ class Aftermath:
                 self.begun, self._mark = True, event.n
             case Fired() | Noted() if event.rule and not self.begun:
                 self.fired.setdefault(event.conn, event)
+            case Bound() if event.rule in self._captures and not self.begun:
+                self.fired.setdefault(event.conn, event)
             case Closed(by="peer"):
                 self._ends.setdefault(event.conn, event)
                 self._news.set()
@@ -56,6 +61,8 @@ class Aftermath:
                 self._cut.setdefault(event.conn, {})[event.leg] = event
             case Received(leg=End.INITIATOR, pdu=pdu) if pdu.opcode == Opcode.LOGOUT_REQUEST:
                 self._logouts.setdefault(event.conn, event)
+            case Received(leg=End.TARGET, pdu=pdu) if pdu.opcode == Opcode.LOGOUT_RESPONSE:
+                self._granted.setdefault(event.conn, event)
             case Received(leg=End.TARGET, pdu=pdu) if self._is_good(pdu):
                 self._goods[event.conn] = event
                 return True
@@ -100,8 +107,8 @@ class Aftermath:
             end = self._ends.get(conn)
             if end is not None and end.n > self.fired[conn].n:
                 whose = End.TARGET if end.leg is End.TARGET else End.INITIATOR
-                left = self._logouts.get(conn)
-                if left is not None and left.n < end.n and whose is End.INITIATOR:
+                left = (self._logouts if whose is End.INITIATOR else self._granted).get(conn)
+                if left is not None and left.n < end.n:
                     continue  # it has logged out: that is how a session ends that has survived
                 blamed = self._victim in ("both", whose.value)
                 text = f"the {whose} ended the connection that met the fault"

@@ -22,6 +22,7 @@ from iscsiproxy.session.events import (
     Closed,
     Connected,
     ConnectFailed,
+    Decided,
     Delivered,
     Event,
     Fired,
@@ -307,7 +308,10 @@ def told(event: Event, record: Record | None = None) -> str:
         case Bound():
             return f"{event.name} is #{event.of}"
         case Fired():
-            return ": ".join(filter(None, (f"{event.act} by rule {event.rule}", event.text, event.label)))
+            on = f" on {event.label}" if event.label else ""
+            return f"{event.act} by rule {event.rule}{on}: {event.text}"
+        case Decided():
+            return f"{event.what}: {event.text}"
         case _:
             text = getattr(event, "text", "")
             return f"{type(event).__name__}{f': {text}' if text else ''}"

@@ -259,8 +259,9 @@ class Window:
         for follower in self._followers:
             follower.over = True
         opened = [] if self._opened is None else [self._opened]
-        known = {one.text.rpartition(": ")[2] for one in opened}
-        named = [one for one in self._named() if one.text.partition(" is ")[2] not in known]
+        # What an act was done on stands there already.
+        told = "".join(one.text for one in opened)
+        named = [one for one in self._named() if f" on {one.text.partition(' is ')[2]}: " not in told]
         self.result = Result(
             verdict=verdict,
             kind="expectation",

@@ -163,7 +163,7 @@ def to_target(
     login = opcode == Opcode.LOGIN_REQUEST and not connection.answered
     if "ExpStatSN" in new and "ExpStatSN" not in exact and not login:
         acked = pdu["ExpStatSN"]
-        if late and connection.acks.heard is not None and lt(acked, connection.acks.heard):
+        if (late or extra) and connection.acks.heard is not None and lt(acked, connection.acks.heard):
             acked = connection.acks.heard
         new["ExpStatSN"] = acknowledge(connection, acked)
     result = _changed(pdu, new, exact)

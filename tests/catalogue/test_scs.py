@@ -119,13 +119,13 @@ REPORT_LUNS = bytes.fromhex("a00000000000000000ff0000")
     [
         pytest.param(
             *(CAPACITY, "READ CAPACITY(10)", bytes.fromhex("000fffff00000200")),
-            "{set: {data: 0x0007ffff00000200}}",
+            "{set: {data+0: 0x0007ffff}}",
             {"data": bytes.fromhex("0007ffff00000200")},
             marks=row("SCS-13"),
         ),
         pytest.param(
             *(CAPACITY, "READ CAPACITY(10)", bytes.fromhex("000fffff00000200")),
-            "{set: {data: 0x000fffff00001000}}",
+            "{set: {data+4: 0x00001000}}",
             {"data": bytes.fromhex("000fffff00001000")},
             marks=row("SCS-13"),
         ),
@@ -143,7 +143,7 @@ REPORT_LUNS = bytes.fromhex("a00000000000000000ff0000")
         ),
         pytest.param(
             *(REPORT_LUNS, "REPORT LUNS", bytes.fromhex("0000000800000000") + bytes(8)),
-            "[{set: {data: 0x00013880}}, {resize: 80008}]",
+            "[{set: {data+0: 0x00013880}}, {resize: 80008}]",
             {"data": bytes.fromhex("00013880").ljust(80008, b"\0")},
             marks=row("SCS-14"),
         ),

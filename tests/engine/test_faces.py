@@ -5,7 +5,7 @@ import pytest
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from tests.engine.dialogue import Dialogue, nop_in, nop_out, r2t, read, scsi_response, write
+from tests.engine.dialogue import Dialogue, nop_in, nop_out, r2t, read, reject, scsi_response, write
 
 #: Makes the target count one command more than the initiator, and one status more.
 SHIFT = "  - when: SCSI-Command nth 1\n    do:\n      - inject: {pdu: NOP-Out, I: 0}\n"
@@ -48,6 +48,14 @@ def test_a_copy_has_the_numbers_of_what_it_is_a_copy_of() -> None:
         assert [pdu["CmdSN"] for pdu in talk.say(write(2, 11, ExpStatSN=102))] == [12, cmd_sn]
         out = talk.say(scsi_response(2, 103, ExpCmdSN=13, MaxCmdSN=50))
         assert [(pdu["StatSN"], pdu["ExpCmdSN"]) for pdu in out] == 2 * [(102, 12)]
+
+
+def test_a_copy_of_a_reject_has_the_header_that_was_sent() -> None:
+    talk = shifted("  - when: Reject\n    do: duplicate\n")
+    (out,) = talk.say(write(2, 11, ExpStatSN=102))
+    first, second = talk.say(reject(out.bhs, 103))
+    assert second == first
+    assert Pdu(second.data[:48])["CmdSN"] == 11
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,11 @@ def test_an_act_may_have_its_main_parameter() -> None:
 
 
 def test_an_act_may_have_parameters_and_fields() -> None:
-    (act,) = acts("{duplicate: {ITT: fresh, CmdSN: CmdSN + 1, as: copy, numbers: translate}}")
+    (act,) = acts("{duplicate: {ITT: fresh, EDTL: EDTL + 1, as: copy, numbers: translate}}")
     assert act.params == {"numbers": "translate", "as": "copy"}
-    assert list(act.fields) == ["ITT", "CmdSN"]
+    assert list(act.fields) == ["ITT", "EDTL"]
     assert isinstance(act.fields["ITT"], Call)
-    assert act.text == "duplicate ITT=fresh CmdSN=(CmdSN + 1) as=copy numbers=translate"
+    assert act.text == "duplicate ITT=fresh EDTL=(EDTL + 1) as=copy numbers=translate"
 
 
 def test_a_main_parameter_may_be_a_list_of_moments() -> None:
@@ -283,7 +283,7 @@ def test_a_number_is_not_given_where_a_copy_takes_one_of_its_own() -> None:
         ("{answer: Opcode-0x1c}", 18, "`answer` takes Target-PDU, not Opcode-0x1c"),
         ("{inject: {pdu: SCSI-Command, CDB: 'REED lba=0'}}", 43, "`REED lba=0` is no CDB"),
         ("{inject: {pdu: SCSI-Command, CDB: read lba=0}}", 43, "`read lba=0` is no CDB"),
-        ("{inject: {pdu: SCSI-Command, CDB: 'anything'}}", 43, "`anything` has no meaning here"),
+        ("{inject: {pdu: SCSI-Command, CDB: 'anything'}}", 44, "`anything` has no meaning on NOP-Out"),
     ],
 )
 def test_what_an_act_can_send(written: str, column: int, why: str) -> None:
@@ -297,3 +297,19 @@ def test_a_cdb_is_hexadecimal_in_quotes_too() -> None:
     assert act.fields["CDB"] == Literal_(
         value=bytes.fromhex("120000002400"), kind=ValueKind.BYTES, where=act.fields["CDB"].where
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "when", "why"),
+    [
+        ("{answer: {with: n}}", "SCSI-Command as n", "`answer` takes Target-PDU, not `n`, which is SCSI-Command"),
+        ("{answer: {to: n}}", "SCSI-Response as n", "`answer` takes Initiator-PDU, not `n`, which is SCSI-Response"),
+        ("{replay: n}", "connect as n", "`replay` takes Any-PDU, not `n`, which is no PDU"),
+    ],
+)
+def test_what_a_name_stands_for_is_what_the_act_can_use(written: str, when: str, why: str) -> None:
+    more = f"  - when: {when}\n"
+    with pytest.raises(FileError, match=why) as caught:
+        real(written, "NOP-Out", more)
+    assert caught.value.line == 5
+    real(written, "NOP-Out", more.replace(when, f"{when.replace(' as n', '')} or Any-PDU as n"))

@@ -238,3 +238,84 @@ async def test_a_step_waits_until_it_is_ready_and_all_behind_it_waits_too() -> N
     waits.append(1)
     await line.drain()
     assert wire.written[3:] == ["step", (4, 0, None)]
+
+
+def command(n: int, itt: int) -> Out:
+    return Out(Pdu.build(Opcode.SCSI_COMMAND, ITT=itt, F=1), n)
+
+
+def data(n: int, itt: int) -> Out:
+    return Out(Pdu.build(Opcode.DATA_OUT, ITT=itt), n)
+
+
+def mine(ticket: int) -> Out:
+    return Out(Pdu.build(Opcode.NOP_OUT, ITT=900 + ticket, F=1), None, author=ticket)
+
+
+class Window:
+    """A target's window: so many more commands may go."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.written: list[object] = []
+        self.late: list[object] = []
+        self.line = Line(self.write, limit=10_000, ready=self.ready)
+
+    def ready(self, item: Out) -> bool:
+        return self.left > 0 or item.pdu.opcode == Opcode.DATA_OUT
+
+    async def write(self, item: Chunk | Out) -> None:
+        assert isinstance(item, Out)
+        self.left -= item.pdu.opcode != Opcode.DATA_OUT
+        name = item.of or f"mine {item.author}"
+        self.written.append(name)
+        if item.late:
+            self.late.append(name)
+
+    def hold(self, n: int, *items: Out) -> None:
+        slot = self.line.open(n, 48)
+        slot.items.extend(items)
+        slot.finished = True
+
+
+async def test_what_a_pdu_of_ours_was_put_before_does_not_wait_for_its_room() -> None:
+    window = Window()
+    window.hold(1, mine(1), data(1, 7))
+    await window.line.drain()
+    assert window.written == [1]
+    window.left = 1
+    await window.line.drain()
+    assert window.written == [1, "mine 1"]
+    assert window.line.idle
+
+
+async def test_a_slot_without_room_stands_back_with_all_that_follows_it() -> None:
+    window = Window()
+    window.hold(1, mine(1), command(1, 8))
+    await window.line.put(command(2, 9))
+    window.hold(3, mine(2), data(3, 8))
+    await window.line.put(data(4, 7))
+    assert window.written == [4]
+    assert window.line.blocked
+    window.left = 2
+    await window.line.drain()
+    # The data of the first goes with it, although what was put before that has to wait.
+    assert window.written == [4, "mine 1", 1, 3]
+    window.left = 2
+    await window.line.drain()
+    assert window.written == [4, "mine 1", 1, 3, 2, "mine 2"]
+    assert window.late == ["mine 1", 1, 3, 2, "mine 2"]
+    assert window.line.idle
+
+
+async def test_what_is_not_sent_has_its_turn_behind_what_waits() -> None:
+    window = Window()
+    await window.line.put(command(1, 8))
+    slot = window.line.open(2, 48)
+    slot.items.append(Step(lambda: window.written.append("unsent"), instead_of=command(2, 9).pdu))
+    slot.finished = True
+    await window.line.drain()
+    assert window.written == []
+    window.left = 1
+    await window.line.drain()
+    assert window.written == [1, "unsent"]

@@ -87,3 +87,34 @@ def test_what_is_hidden_too_late_is_told() -> None:
         the.unsent(read(2, 11), hidden=True)
     the.unsent(nop_in(5, 101), hidden=True)
     assert "active" in repr(the)
+
+
+def shifted() -> Numbering:
+    """Give numbers of which the target is one ahead."""
+    the = numbering()
+    the.written(Out(write(1, 10), 1), End.TARGET)
+    the.written(Out(nop_out(0x900, 0), None, author=1, fill=FILL), End.TARGET)
+    return the
+
+
+def test_a_copy_goes_as_what_it_is_a_copy_of_and_counts_for_nothing() -> None:
+    the = shifted()
+    first = the.written(Out(write(2, 11), 2), End.TARGET)
+    assert the.written(Out(write(2, 11), 2, author=2), End.TARGET) == first
+    assert the.written(Out(write(2, 12), 2, author=3), End.TARGET)["CmdSN"] == 13
+    assert the.written(Out(write(2, 99), 2, author=4, exact=frozenset({"CmdSN"})), End.TARGET)["CmdSN"] == 99
+    assert the.written(Out(write(3, 12), 3), End.TARGET)["CmdSN"] == 13
+
+
+def test_a_copy_of_what_has_not_gone_is_translated_too() -> None:
+    the = shifted()
+    the.unsent(write(2, 11), hidden=False)
+    assert the.written(Out(write(2, 11), 2, author=2), End.TARGET)["CmdSN"] == 12
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_fields_of_ours_that_are_the_receivers_already_stay(raw: bool) -> None:
+    the = shifted()
+    one = write(0x901, 11)
+    assert the.written(Out(one, None, author=2, raw=raw, exact=frozenset(one.fields)), End.TARGET)["CmdSN"] == 11
+    assert the.written(Out(write(0x902, 11), None, author=3, raw=raw), End.TARGET)["CmdSN"] == 12

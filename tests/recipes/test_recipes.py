@@ -45,6 +45,7 @@ class _Play:
     initiator: str = "embedded"
     within: float = 0.6
     hang: float = 2.0
+    patience: float = 20.0
 
     def expected(self, scenario: Scenario) -> str:
         """Give the verdict of this run."""
@@ -69,7 +70,7 @@ _OTHERWISE: Mapping[str, _Play] = {
     "anchor_37": _Play(target=_CHAP),
     "anchor_45": _Play(verdict={"0": "pass", "0x0001000000000000": "warn"}),
     "o09": _Play(verdict="skipped"),
-    "o10": _Play(verdict="skipped"),
+    "o10": _Play(verdict="skipped", patience=2.0),
     "w02a": _Play(target=_own(_UNASKED)),
     "w02b": _Play(target=_own(_UNASKED), verdict="pass"),
 }
@@ -133,7 +134,13 @@ _DEVIATING: Mapping[str, _Play] = {
 
 async def _play(scenario: Scenario, how: _Play) -> RunResult:
     hasty = hastened(scenario, within=how.within, hang=how.hang)
-    return await play(hasty, target=how.target, initiator=how.initiator, steady=bool(scenario.actor))
+    return await play(
+        hasty,
+        target=how.target,
+        initiator=how.initiator,
+        patience=how.patience,
+        steady=bool(scenario.actor),
+    )
 
 
 def _told(run: RunResult) -> str:

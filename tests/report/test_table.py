@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from iscsiproxy.report.table import detail, line, summary
+from iscsiproxy.report.table import HANG, detail, fitted, line, summary
 from tests.report.results import run, suite
 
 __all__: list[str] = []
@@ -25,6 +25,15 @@ def test_everything_is_all_that_was_judged() -> None:
     lines = list(detail(run("pass"), everything=True))
     assert lines[0] == "    steady state: pass: 8 commands went well"
     assert "    rule data_out_lost/hole: matched 3, fired 1" in lines
+
+
+def test_a_line_is_broken_at_blanks_for_a_screen() -> None:
+    text = "      #7 1.5000s conn 2: Data-Out ITT=0x00000004 DataSN=2"
+    assert fitted(text, 0) == fitted(text, 80) == text
+    assert fitted(text, 40) == "      #7 1.5000s conn 2: Data-Out\n        ITT=0x00000004 DataSN=2"
+    whole = line(run("fail"))
+    assert fitted(whole, 35, hang=HANG).splitlines() == ["fail         data_out_lost    1.2s", " " * HANG + "it came"]
+    assert fitted("a-word-longer-than-the-screen is", 10).splitlines() == ["a-word-longer-than-the-screen", "  is"]
 
 
 def test_the_sum() -> None:

@@ -140,3 +140,36 @@ async def test_fields_and_offers_are_those_it_is_told(tmp_path: Path) -> None:
     (login,) = logins(events)
     assert b"MaxBurstLength=4096\0" in login.data
     assert [pdu["CmdSN"] for pdu in asked(events)] == [0xFFFFFFFF, 0]
+
+
+async def test_the_connection_that_met_the_fault_shows_that_it_survives(tmp_path: Path) -> None:
+    """The actor's own connection does the good I/O, and is logged out behind it."""
+    text = (
+        "victim: target\nactor:\n  - login: {as: A}\n"
+        "  - send: {conn: A, pdu: SCSI-Command, CDB: TEST_UNIT_READY, as: n}\n  - delay: Status-PDU of n\n"
+        "rules:\n  - when: SCSI-Command of n nth 1\n    do: {note: here}\naftermath: survives\n"
+    )
+    run = await play(written(text, tmp_path), folder=tmp_path)
+    assert run.verdict == "pass", [str(one) for one in run.findings]
+    with read(tmp_path / "journal.jsonl") as reader:
+        events = [record.entry for record in reader if isinstance(record.entry, Event)]
+    behind = [
+        one for one in events if one.n > next(one.n for one in events if getattr(one, "stage", "") == "aftermath")
+    ]
+    assert logins(behind) == []
+    assert [one.pdu.opcode for one in behind if isinstance(one, Received)][-1] == Opcode.LOGOUT_RESPONSE
+
+
+async def test_where_none_of_its_connections_lives_a_session_of_ours_does_the_io(tmp_path: Path) -> None:
+    text = (
+        "victim: target\nactor:\n  - login: {as: A}\n  - close: {how: rst, conn: A}\n  - delay: 100ms\n"
+        "rules:\n  - when: Login-Request nth 1\n    do: {note: here}\n"
+    )
+    run = await play(written(text, tmp_path), folder=tmp_path)
+    assert run.verdict == "pass", [str(one) for one in run.findings]
+
+
+async def test_io_again_is_data_of_its_own(tmp_path: Path) -> None:
+    verdict, events = await acted("  - login: {as: A}\n  - io: write\n  - io: verify\n  - io: verify\n", tmp_path)
+    assert [event.what for event in events if isinstance(event, IoDone)] == ["good", "good", "good"]
+    assert verdict == "pass"

@@ -6,11 +6,13 @@ from typing import Literal
 import pytest
 import trio
 
+from iscsiproxy.engine import SPECS
+from iscsiproxy.language import load
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.report.model import Finding
 from iscsiproxy.runs.aftermath import Aftermath
 from iscsiproxy.runs.driving import Behind
-from iscsiproxy.session.events import Closed, Event, Fired, Received, Staged
+from iscsiproxy.session.events import Bound, Closed, Event, Fired, Received, Staged
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
@@ -144,6 +146,24 @@ async def test_only_the_victim_is_blamed_for_an_end(victim: Victim, leg: End, ve
 async def test_a_session_that_has_logged_out_has_survived() -> None:
     events = (_good(6, 1), _logout(7, 1), _closed(8, 1, End.INITIATOR))
     assert await _verdict("survives", *events, same=_yes(_good(21, 2))) == "pass"
+
+
+async def test_a_target_ends_a_connection_that_it_has_let_log_out() -> None:
+    granted = Received(n=8, at=0.8, conn=1, leg=End.TARGET, pdu=Pdu.build(Opcode.LOGOUT_RESPONSE))
+    events = (_good(6, 1), _logout(7, 1), granted, _closed(9, 1))
+    assert await _verdict("survives", *events, same=_yes(_good(21, 2))) == "pass"
+    assert await _verdict("survives", *events[:2], *events[3:], same=_yes(_good(21, 2))) == "fail"
+
+
+async def test_what_only_captures_meets_what_it_captures() -> None:
+    rules = "- {name: y, when: SCSI-Command as n}"
+    acts = "- {name: z, when: NOP-In, do: drop}"
+    bound = Bound(n=5, at=0.5, conn=1, rule="x/y", name="n", of=4)
+    for text, met in ((rules, {1}), (f"{rules}\n  {acts}", set())):
+        scenario = load(f"scenario: x\nvictim: target\nrules:\n  {text}\n", file="x.yaml", acts=SPECS)
+        aftermath = Aftermath(scenario)
+        aftermath.take(bound)
+        assert aftermath.fired.keys() == met
 
 
 async def test_an_end_is_the_connection_gone_and_a_new_login_at_work() -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Literal
 
 from iscsiproxy.engine.facts import Look
 from iscsiproxy.journal import record_of
-from iscsiproxy.runs.evidence import Scene, evidence_of, told
-from iscsiproxy.session.events import Bound, Closed, Event
+from iscsiproxy.runs.evidence import Scene, evidence_of, evidence_of_name, told
+from iscsiproxy.session.events import Bound, Closed, Decided, Event, Fired
 from iscsiproxy.session.snapshot import Phase
 from iscsiproxy.wire.opcodes import Opcode
 from tests.engine.dialogue import data_out, nop_out, r2t, read, scsi_response, write
@@ -191,3 +192,24 @@ def test_how_events_are_told() -> None:
     ]
     closed = evidence_of(tale.events[-4])
     assert (closed.leg, closed.conn, closed.n) == (TARGET, 1, tale.events[-4].n)
+
+
+def test_an_act_is_told_with_its_rule_and_what_it_was_done_on() -> None:
+    act = Fired(n=9, at=0.5, conn=1, rule="x/hole", act="drop", of=7, label="Data-Out ITT=0x1", text="not sent")
+    assert told(act) == "drop by rule x/hole on Data-Out ITT=0x1: not sent"
+    assert told(replace(act, label="", of=None)) == "drop by rule x/hole: not sent"
+    late = Decided(n=9, at=0.5, conn=1, rule="x/hole", what="expired", of=7, text="3s did not come in 1 s")
+    assert told(late) == "expired: 3s did not come in 1 s"
+
+
+def test_a_name_is_told_by_what_it_is_bound_to_with_the_length_that_no_journal_keeps() -> None:
+    tale = Tale()
+    tale.passed(write(1, 1))
+    n = tale.passed(data_out(1, 2, bytes(512), ttt=5))
+    tale.bound("lost", n)
+    scene, _ = scene_of(tale)
+    evidence = evidence_of_name("lost", scene.book["lost"])
+    assert evidence is not None
+    assert (evidence.n, evidence.conn, evidence.leg) == (n, 1, INITIATOR)
+    assert evidence.text.startswith("lost is Data-Out ITT=0x00000001 ")
+    assert evidence.text.endswith(" data=512")

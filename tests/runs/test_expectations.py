@@ -409,7 +409,7 @@ def test_a_result_names_its_evidence() -> None:
     assert (result.verdict, result.why, result.note) == ("fail", "it came", "silence is golden")
     named, opened, seen = result.evidence
     assert "initiator leg: n is SCSI-Command ITT=0x00000001 " in str(named)
-    assert str(opened).endswith("s conn 1: drop by rule x/#1: drop: SCSI-Command ITT=0x1")
+    assert str(opened).endswith("s conn 1: drop by rule x/#1 on SCSI-Command ITT=0x1: drop")
     number = tale.events[-2].n
     assert str(seen).startswith(f"#{number} ")
     assert "conn 1, target leg: SCSI-Response ITT=0x00000001 StatSN=100" in str(seen)

@@ -46,6 +46,7 @@ def test_the_journal_knows_what_it_is_of_but_no_secret(tmp_path: Path) -> None:
     with read(recording.files["journal"]) as reader:
         assert (reader.header.seed, reader.header.scenarios) == (8, ("data_out_lost",))
         assert reader.header.facts["target"] == "iscsi://h:3260/i"
+        assert Path(reader.header.facts["file"]).is_file()
         assert len(list(reader)) == 2
         assert reader.complete
     assert "sesame" not in Path(recording.files["journal"]).read_text()

@@ -65,7 +65,7 @@ def test_a_firing_that_came_to_nothing_does_not_count(what: str) -> None:
     tale = fired()
     n = tale.events[-3].n
     tale.decided("x/act", what, n, "so it is")  # type: ignore[arg-type]
-    rule = ("inconclusive", "rule", "rule act when SCSI-Command nth 1: it never came to its end: Decided: so it is")
+    rule = ("inconclusive", "rule", f"rule act when SCSI-Command nth 1: it never came to its end: {what}: so it is")
     failed = ("inconclusive", "act", "rule act: an act could not be done: so it is")
     assert troubles(tale) == ([failed, rule] if what == "failed" else [rule])
     tale.act("drop", tale.came(read(2, 2)), "act")
@@ -79,7 +79,7 @@ def test_a_shadowed_firing_does_not_count_for_what_else_it_did() -> None:
     tale.decided("x/act", "shadowed", n, "so it is")
     tale.act("note", n, "act")
     assert [text for _, _, text in troubles(tale)] == [
-        "rule act when SCSI-Command nth 1: it never came to its end: Decided: so it is"
+        "rule act when SCSI-Command nth 1: it never came to its end: shadowed: so it is"
     ]
 
 
@@ -94,7 +94,7 @@ def test_an_act_that_there_was_no_need_for_is_no_firing() -> None:
     tale.decided("x/act", "skipped", tale.events[-1].n, "there is no text")  # type: ignore[arg-type]
     assert troubles(tale) == []
     del tale.events[-2]
-    why = "rule act when SCSI-Command nth 1: it never came to its end: Decided: there is no text"
+    why = "rule act when SCSI-Command nth 1: it never came to its end: skipped: there is no text"
     assert troubles(tale) == [("inconclusive", "rule", why)]
 
 

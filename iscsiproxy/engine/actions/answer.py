@@ -22,7 +22,9 @@ __all__ = ["SPEC", "run"]
 #: What a repeated status has of the time it is repeated at (RFC 7143 11.16).
 _CURRENT = frozenset({"ExpCmdSN", "MaxCmdSN"})
 
-_FROM_TARGET = frozenset(opcode for opcode in range(64) if sender_of(opcode) is End.TARGET)
+_FROM_INITIATOR, _FROM_TARGET = (
+    frozenset(opcode for opcode in range(64) if sender_of(opcode) is end) for end in (End.INITIATOR, End.TARGET)
+)
 
 SPEC = ActSpec(
     name="answer",
@@ -30,8 +32,18 @@ SPEC = ActSpec(
     main="pdu",
     params=(
         Param(name="pdu", kind=ParamKind.PDU, help="what to answer; its response, if not given", pdus=_FROM_TARGET),
-        Param(name="to", kind=ParamKind.NAME, help="the request that is answered, if it is not the one in hand"),
-        Param(name="with", kind=ParamKind.NAME, help="a captured answer to send again, ExpCmdSN and MaxCmdSN current"),
+        Param(
+            name="to",
+            kind=ParamKind.NAME,
+            help="the request that is answered, if it is not the one in hand",
+            pdus=_FROM_INITIATOR,
+        ),
+        Param(
+            name="with",
+            kind=ParamKind.NAME,
+            help="a captured answer to send again, ExpCmdSN and MaxCmdSN current",
+            pdus=_FROM_TARGET,
+        ),
         Param(name="early", kind=ParamKind.FLAG, help="at the header: do not wait for unsolicited data", default=False),
         *TEMPLATE,
     ),

@@ -41,10 +41,10 @@ SPEC = ActSpec(
 
 def run(act: Built, work: Work) -> Pause | None:
     """Keep what is in hand until what is to become one with it has come."""
-    hand = work.need_hand()
-    if work.rule.name in hand.edited:
+    if work.hand is not None and work.rule.name in work.hand.edited:
         work.fired(act.act, "became one with what came before it")
         return None
+    hand = work.need_hand()
     pdu = hand.pdu
     count = work.value(act.params["count"], "count")
     if not 1 <= count <= MAX_PIECES:

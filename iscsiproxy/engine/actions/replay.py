@@ -17,7 +17,7 @@ SPEC = ActSpec(
     help="send a capture again as it was first sent, but for the fields given; a collection in its order",
     main="what",
     params=(
-        Param(name="what", kind=ParamKind.NAME, help="what was captured", required=True),
+        Param(name="what", kind=ParamKind.NAME, help="what was captured", required=True, pdus=frozenset(range(64))),
         Param(name="conn", kind=ParamKind.NAME, help="the connection to send it on, if not that in hand"),
         Param(name="as", kind=ParamKind.NEW_NAME, help="a name for what is sent"),
     ),

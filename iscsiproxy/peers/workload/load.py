@@ -85,6 +85,7 @@ class _Try:
 
     operation: Operation
     refused: int = 0
+    recoveries: int = 0  #: how many losses there had been when it was given
 
 
 class Workload:
@@ -278,6 +279,7 @@ class Workload:
         elif operation.kind is Kind.READ and settings.verify:
             ticket = self._contents.read(operation.first, operation.count)
         begun = self._now()
+        turn.recoveries = self._recoveries()
         self._tally.begun(begun)
         try:
             running = await self._drive.start(
@@ -319,7 +321,9 @@ class Workload:
             attention = _key(outcome) == _UNIT_ATTENTION
             later = outcome.response == 0 and (attention or outcome.status in _LATER)
             refused = later or (outcome.response == 0 and outcome.status in _REFUSED)
-            self._settle(ticket, End.VOID if refused else End.MAYBE)
+            # A drive that has given it again speaks of the last time only: the session that was lost may have done it.
+            void = refused and turn.recoveries == self._recoveries()
+            self._settle(ticket, End.VOID if void else End.MAYBE)
             self._tally.unit_attentions += later and attention
             self._tally.busy += later and not attention
             if later and turn.refused < self.settings.retries:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.sense import sense_of_segment
 from tests.engine.dialogue import (
     NO_TAG,
@@ -179,3 +180,12 @@ def test_numbers_that_are_filled_in_later_are_not_told() -> None:
     talk = Dialogue("rules:\n  - when: SCSI-Command\n    do: {inject: {pdu: NOP-Out, ITT: 7, CmdSN: 3}}\n")
     talk.say(read(1, 10))
     assert talk.told("fired") == ["#1: NOP-Out ITT=0x00000007 CmdSN=3 I was sent to the target"]
+
+
+def test_the_answer_to_a_login_of_its_own_reaches_nobody_either() -> None:
+    talk = Dialogue("rules:\n  - when: SCSI-Command nth 1\n    do:\n      - inject: Login-Request\n")
+    mine, _ = talk.say(write(1, 10))
+    granted = {"ITT": mine["ITT"], "StatSN": 101, "ExpCmdSN": 11, "MaxCmdSN": 40}
+    assert talk.say(Pdu.build(Opcode.LOGIN_RESPONSE).with_fields(granted)) == []
+    (out,) = talk.say(scsi_response(1, 102))
+    assert out["StatSN"] == 101

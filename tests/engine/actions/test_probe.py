@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.engine.dialogue import NO_TAG, Dialogue, data_out, nop_in, nop_out, r2t, read, scsi_response, write
@@ -46,6 +48,35 @@ def test_it_does_not_come_between_a_command_and_its_unsolicited_data() -> None:
     talk.say(write(1, 10, F=0), data_out(1, 0))
     assert [pdu.label for pdu in talk.say(nop_in(NO_TAG, 101, TTT=5))] == ["NOP-In"]
     assert [pdu.label for pdu in talk.say(data_out(1, 1, F=1))] == ["Data-Out", "NOP-Out"]
+
+
+@pytest.mark.parametrize(
+    ("when", "do"),
+    [
+        ("Data-Out where DataSN == 0 nth 1", "[probe: {pdu: NOP-Out, wait: no}]"),
+        ("Data-Out where DataSN == 0 nth 1", "[pass, probe: {pdu: NOP-Out, wait: no}]"),
+        ("SCSI-Command nth 1", "[pass, probe: NOP-Out]"),
+    ],
+)
+def test_nor_does_it_beside_the_data_or_behind_the_command_in_hand(when: str, do: str) -> None:
+    talk = Dialogue(f"rules:\n  - when: {when}\n    do: {do}\n")
+    sent = talk.say(write(1, 10, F=0), data_out(1, 0), data_out(1, 1, F=1), nop_out(9, 11, I=1))
+    assert [pdu.label for pdu in sent] == ["SCSI-Command", "Data-Out", "Data-Out", "NOP-Out", "NOP-Out"]
+
+
+def test_data_that_is_dropped_is_not_waited_for() -> None:
+    text = "rules:\n  - when: Data-Out where F nth 1\n    do: [drop, probe: {pdu: NOP-Out, wait: no}]\n"
+    sent = Dialogue(text).say(write(1, 10, F=0), data_out(1, 0), data_out(1, 1, F=1), nop_out(9, 11, I=1))
+    assert [pdu.label for pdu in sent] == ["SCSI-Command", "Data-Out", "NOP-Out", "NOP-Out"]
+
+
+def test_it_cannot_hold_the_data_that_it_waits_for() -> None:
+    talk = Dialogue("rules:\n  - when: Data-Out nth 1\n    do: {probe: NOP-Out}\n")
+    sent = talk.say(write(1, 10, F=0), data_out(1, 0), data_out(1, 1, F=1))
+    assert [pdu.label for pdu in sent] == ["SCSI-Command", "Data-Out", "Data-Out"]
+    assert talk.told("failed") == [
+        "#1: probe: it waits for the end of this command's unsolicited data, and that for its answer: `wait: no`"
+    ]
 
 
 def test_the_close_of_the_connection_ends_the_wait() -> None:
@@ -145,3 +176,30 @@ def test_what_has_no_answer_is_not_waited_for() -> None:
         assert len(talk.sent(End.TARGET)) > 1
         assert talk.sent(End.TARGET)[-1].pdu.label in ("SCSI-Command", "SNACK")
         assert (talk.open_slots, talk.counts()) == ([], {"matched": 1, "fired": 1})
+
+
+def test_a_command_that_comes_behind_the_function_is_not_settled() -> None:
+    text = (
+        "rules:\n  - when: R2T nth 1\n    do:\n"
+        "      - probe: {pdu: TMF-Request, Function: ABORT_TASK_SET, LUN: 0, wait: no}\n"
+    )
+    talk = Dialogue(text)
+    talk.say(write(1, 10))
+    abort, _ = sorted(talk.say(r2t(1, 7)), key=lambda pdu: pdu.label == "R2T")
+    later = read(2, 11)
+    talk.say(later)
+    told = talk.say(tmf_response(abort["ITT"], 101))
+    assert [(pdu.label, pdu["ITT"]) for pdu in told] == [("SCSI-Response", 1)]
+    assert [pdu["ITT"] for pdu in talk.say(scsi_response(2, 102))] == [2]
+
+
+def test_a_named_cmdsn_says_what_the_function_covers() -> None:
+    text = (
+        "rules:\n  - when: SCSI-Command nth 3 as n\n    do:\n"
+        "      - probe: {pdu: TMF-Request, Function: ABORT_TASK_SET, LUN: 0, CmdSN: n.CmdSN - 1, wait: no}\n"
+    )
+    talk = Dialogue(text)
+    talk.say(write(1, 10), write(2, 11))
+    abort, _ = sorted(talk.say(write(3, 12)), key=lambda pdu: pdu.label != "TMF-Request")
+    told = talk.say(tmf_response(abort["ITT"], 101))
+    assert [pdu["ITT"] for pdu in told] == [1]
