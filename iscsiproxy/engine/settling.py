@@ -94,8 +94,8 @@ def covered(work: Work, conn: int, cmd_sn: int | None) -> Callable[[Look], bool]
     if cmd_sn is not None:
         return lambda look: look.pdu is not None and lt(look.pdu["CmdSN"], cmd_sn)
     commands = work.host.settled.commands(work.host.session(conn))
-    there = {id(look) for look in commands if look.state(look.conn, End.TARGET, look.pdu).task is not None}
-    return lambda look: id(look) in there
+    there = [look for look in commands if look.state(look.conn, End.TARGET, look.pdu).task is not None]
+    return lambda look: any(look is one for one in there)
 
 
 def settle(work: Work, request: Pdu, answer: Look, status: str, covers: Callable[[Look], bool]) -> None:

@@ -254,7 +254,7 @@ def _check_pdu(spec: ActSpec, given: Given, values: Values) -> None:
     else:
         name = values.word(given.node, "a name").text
         known = values.captures.find(name)
-        found, shown = known.opcodes if known is not None else pdus, f"`{name}`, which is "
+        found, shown = frozenset(known.opcodes) if known is not None else pdus, f"`{name}`, which is "
     if not found & pdus:
         raise problem(f"`{spec.name}` takes {describe(pdus)}, not {shown}{describe(found) or 'no PDU'}", where)
 

@@ -31,9 +31,9 @@ from iscsiproxy.runs.needs import asks_login, unmet, with_facts
 from iscsiproxy.runs.outcome import finding_of, result_of
 from iscsiproxy.runs.plan import RunPlan, known_facts, own_waits
 from iscsiproxy.runs.recording import Recording
-from iscsiproxy.session.events import Decided, Event, FullFeature, IoDone, Pinged, Staged
+from iscsiproxy.session.events import Decided, Delivered, Event, FullFeature, IoDone, Pinged, Received, Staged
 from iscsiproxy.session.snapshot import Phase, Snapshot
-from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["run_scenario"]
@@ -43,6 +43,8 @@ _LOOPBACK: Final = "127.0.0.1"
 _GONE = 2.0
 _CLOSE = 3.0
 _LOOK_AGAIN = 0.01
+_LOGIN: Final = (Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE)
+_TEXT: Final = (Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE)
 
 
 async def run_scenario(plan: RunPlan, *, say: Callable[[str], None], interrupt: trio.Event) -> RunResult:
@@ -79,6 +81,7 @@ class _Run:
         self._unsettled = False  #: a leg has not settled on what `negotiate` wants
         self._judged = False
         self._acting = False  #: an actor has steps to do yet
+        self._owing: dict[int, End] = {}  #: who has been asked in login, or for a text, and has not answered
         self._pinged: set[int] = set()  #: the barriers that were answered, or can be no more
         self._broken: list[Exception] = []
 
@@ -204,16 +207,14 @@ class _Run:
             if not self._unfired():  # else that is told
                 self._find("rule", "inconclusive", "no rule has fired")
             return
-        if not plan.scenario.expect:
-            await self._not_hung()
         finding = await self._aftermath.judge(driver, hang=plan.scenario.timing.hang)
         self._last = finding
 
     async def _not_hung(self) -> None:
         """Have the victim answer on every connection that met the fault: no expectation has asked for that.
 
-        What it says, or does not, is told by the `Pinged` events. Where no ping may be sent, nobody waits: the
-        initiator may have nothing left to ask.
+        What it says, or does not, is told by the `Pinged` events. Where no ping may be sent, in login and discovery, it
+        has to answer what it has been asked, if it has been asked anything.
         """
         relay, victim = self._relay, self._scenario.victim
         if relay is None:
@@ -221,9 +222,9 @@ class _Run:
         sent = {
             relay.ping(conn, end, "the end", scenario=self._scenario.name)
             for conn in self._aftermath.fired
-            if conn in relay.pairs and self._may_ping(conn)
             for end in End
             if victim in ("both", end.value)
+            if conn in relay.pairs and (self._may_ping(conn) or self._owing.get(conn) is end)
         }
         while not (sent <= self._pinged or self._broken or self._crashes()):
             await self._newer()
@@ -232,6 +233,18 @@ class _Run:
         assert self._relay is not None
         view = self._relay.trackers[End.INITIATOR].snapshot(conn, None, at=self._now)
         return view.conn.phase is Phase.FULL_FEATURE and view.session is not None and view.session.type == "Normal"
+
+    def _follow(self, event: Received | Delivered) -> None:
+        """Take note of who has to say something next in a login, and of the target that has to answer a text."""
+        pdu = event.pdu
+        if pdu.opcode not in (*_LOGIN, *_TEXT):
+            return
+        # Behind the last response of a login, or of a text, an initiator may be silent.
+        goes_on = pdu.opcode == Opcode.LOGIN_RESPONSE and not (pdu["Status-Class"] or (pdu["T"] and pdu["NSG"] == 3))
+        if isinstance(event, Delivered) and (event.leg is End.TARGET or goes_on):
+            self._owing[event.conn] = event.leg
+        else:
+            self._owing.pop(event.conn, None)
 
     async def _alone(self) -> None:
         """Wait until nobody is connected: the fault is to meet a session of its own."""
@@ -255,6 +268,8 @@ class _Run:
             nursery.start_soon(driver.fault, over)
             await self._until_decided()
             self._end_fault()
+            if not (self._scenario.expect or self._skipped or self._unsettled):
+                await self._not_hung()
             over.set()
 
     async def _until_decided(self) -> None:
@@ -357,6 +372,8 @@ class _Run:
                     self._needs_at_login(event)
             if isinstance(event, Decided) and event.what == "skipped" and event.rule.endswith(f"/{NEGOTIATE}"):
                 self._unsettled = True
+            if isinstance(event, Received | Delivered):
+                self._follow(event)
             if isinstance(event, Pinged) and event.what != "sent":
                 self._pinged.add(event.barrier)
             if self._aftermath.take(event):

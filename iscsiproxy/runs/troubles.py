@@ -1,4 +1,7 @@
-"""What speaks against a run besides its expectations: hangs, rules that never fired, acts that could not be done.
+"""What speaks against a run besides its expectations: hangs, wrong data, rules that never fired, acts that failed.
+
+Data that the application found wrong is somebody's fault. It is the victim's, unless a rule has itself changed what is
+written, or where, or has done I/O of its own; or the scenario expects it.
 
 Of a rule the journal tells that an act fired, and on what; a firing counts unless the journal says of the same one that
 an act failed, was shadowed, or waited in vain. An act that there was no need for is no firing by itself.
@@ -10,15 +13,19 @@ from collections.abc import Iterable
 from typing import Literal
 
 from iscsiproxy.engine.negotiation import NEGOTIATE
-from iscsiproxy.language.spec import NOWHERE, Position, Rule, Scenario
+from iscsiproxy.language.spec import NOWHERE, Expectation, Pattern, Position, Rule, Scenario
 from iscsiproxy.runs.evidence import evidence_of
 from iscsiproxy.runs.verdicts import Evidence, Result
-from iscsiproxy.session.events import Bound, Decided, Event, Fired, Noted, Pinged
+from iscsiproxy.session.events import Bound, Decided, Delivered, Event, Fired, IoDone, Noted, Pinged
 
 __all__ = ["Troubles"]
 
 #: How many of a kind are told.
 _SHOWN = 8
+#: Acts by which the proxy does I/O of its own, or says of I/O that it was done.
+_OWN_IO = frozenset({"answer", "inject", "probe", "replay", "resize", "swap"})
+#: What says which data goes where; a part is named with its offset, a byte of the header by its number.
+_PLACES = ("BHS", "BufferOffset", "CDB", "DesiredDataTransferLength", "EDTL", "ITT", "LUN", "Status", "data", "pad")
 
 
 class Troubles:
@@ -30,6 +37,8 @@ class Troubles:
         self._firings: dict[tuple[str, int | None], Literal["fired", "needless", "undone"]] = {}
         self._reasons: dict[str, list[Evidence]] = {}
         self._hangs: list[Result] = []
+        self._mismatches: list[Evidence] = []
+        self._meddled = any(map(_expects_mismatch, scenario.expect))
         self._results: list[Result] = []
 
     def __repr__(self) -> str:
@@ -39,12 +48,17 @@ class Troubles:
         """Take note of an event."""
         match event:
             case Fired() if self._ours(event.rule):
+                self._meddled = self._meddled or event.act in _OWN_IO
                 if self._firings.get(key := (event.rule, event.of)) != "undone":
                     self._firings[key] = "fired"
             case Bound() if event.rule in self._rules and not self._rules[event.rule].do:
                 self._firings[event.rule, event.of] = "fired"
             case Decided() if self._ours(event.rule):
                 self._decided(event)
+            case Delivered() if event.rules:
+                self._meddled = self._meddled or any(_misplaces(change.what) for change in event.changes)
+            case IoDone(what="mismatch"):
+                self._mismatches.append(evidence_of(event))
             case Pinged(what="hung"):
                 self._hung(event)
             case Noted(rule="") if event.text.startswith("internal error"):
@@ -66,6 +80,16 @@ class Troubles:
         """Give everything else; `unfired` as in `Watch.troubles`."""
         names = tuple(self._unfired() if unfired is None else unfired)
         found = [*self._results, *map(self._never_fired, names)]
+        if self._mismatches and not self._meddled:
+            found.append(
+                Result(
+                    verdict="fail",
+                    kind="data",
+                    text="data is what was written",
+                    why=f"what was read is something else: {self._mismatches[0].text}",
+                    evidence=tuple(self._mismatches[:_SHOWN]),
+                )
+            )
         took = bool(self._scenario.negotiate) and bool(self._rules)
         if took and not names and "fired" not in self._firings.values():
             why = "the keys were settled so, but no rule met the traffic that they were for"
@@ -154,3 +178,14 @@ class Troubles:
 
 def _when(rule: Rule) -> str:
     return " or ".join(moment.text for moment in rule.when)
+
+
+def _expects_mismatch(expectation: Expectation) -> bool:
+    lines: list[Pattern | None] = [expectation.pattern, *(outcome.pattern for outcome in expectation.outcomes)]
+    return any(item.name == "io-mismatch" for pattern in lines if pattern is not None for item in pattern.items)
+
+
+def _misplaces(what: str) -> bool:
+    """Tell whether a change is one of data, or of where it belongs."""
+    name = what.partition(".")[0].partition("+")[0]
+    return name in _PLACES

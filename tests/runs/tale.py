@@ -13,7 +13,7 @@ from iscsiproxy.language import load, load_all
 from iscsiproxy.language.spec import Scenario, Verdict
 from iscsiproxy.runs.expectations import Watch
 from iscsiproxy.runs.verdicts import Result
-from iscsiproxy.session.events import Bound, Decided, Delivered, Event, IoDone, Pinged, Staged
+from iscsiproxy.session.events import Bound, Change, Decided, Delivered, Event, IoDone, Pinged, Staged
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 from tests.journal.story import Story, _When
@@ -80,7 +80,12 @@ class Tale(Story):
         if name:
             self.bound(name, n, rule=rule)
         self.act("set", n, rule)
-        self.went(into, n, rules=(f"{self.name}/{rule}",))
+        changes = [
+            Change(what=name, old=str(pdu[name]), new=str(into[name]))
+            for name in pdu.fields
+            if name in into.fields and pdu[name] != into[name]
+        ]
+        self.went(into, n, rules=(f"{self.name}/{rule}",), changes=changes)
         return n
 
     def authored(self, pdu: Pdu, name: str = "", rule: str = "#1") -> int:

@@ -68,6 +68,14 @@ async def test_a_deviating_target_fails_with_evidence(name: str, quirk: str, why
     assert all(evidence.n for evidence in run.reasons[0].evidence)
 
 
+async def test_data_that_the_load_finds_lost_is_a_fail_though_nothing_was_expected(tmp_path: Path) -> None:
+    text = "victim: target\nrules:\n  - when: Data-Out where DataSN == 2 nth 1\n    do: drop\n"
+    assert (await play(written(text, tmp_path))).verdict == "pass"
+    run = await play(written(text, tmp_path), target="embedded:tgt-holes")
+    assert run.verdict == "fail", _told(run)
+    assert _about(run, "data") == "fail"
+
+
 @pytest.mark.parametrize("name", _SHIPPED)
 async def test_a_fault_that_never_fires_is_never_a_pass(name: str) -> None:
     run = await play(disarmed(shipped_one(name)))
@@ -197,10 +205,20 @@ async def test_a_command_that_cannot_be_run_is_the_users_to_put_right(tmp_path: 
         await play(written(_HARMLESS, tmp_path), initiator="/nowhere/qemu-io {url}")
 
 
-async def test_a_victim_that_hangs_fails_where_nothing_is_expected_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("when", "act", "seen", "io"),
+    [
+        ("SCSI-Command where W nth 2", "set: {ATTR: ORDERED}", "SCSI-Command where ATTR == ORDERED", "verify"),
+        ("Login-Request nth 1", "set: {CID: 7}", "Login-Request where CID == 7", "verify"),
+        ("Text-Request nth 1", "set: {LUN: 7}", "Text-Request where LUN == 7", "discovery"),
+    ],
+)
+async def test_a_victim_that_hangs_fails_where_nothing_is_expected_of_it(
+    when: str, act: str, seen: str, io: str, tmp_path: Path
+) -> None:
     """The target hangs at the fault, on that connection alone; a new session finds it well."""
-    text = "victim: target\nrules: [{when: SCSI-Command where W nth 2, do: {set: {ATTR: ORDERED}}}]\n"
-    stalls = "victim: target\nrules: [{when: SCSI-Command where ATTR == ORDERED, do: {stall: 1000s}}]\n"
+    text = f"victim: target\ntraffic: {{io: {io}}}\nrules: [{{when: {when}, do: [{act}]}}]\n"
+    stalls = f"victim: target\nrules: [{{when: {seen}, do: {{stall: 1000s}}}}]\n"
     async with opened(parse_target("embedded")) as target, trio.open_nursery() as nursery:
         route = Route(Address("127.0.0.1", 0), target.address)
         hanging = Proxy([route], scenarios=[written(stalls, tmp_path, "hanging")], rng=Random(1))

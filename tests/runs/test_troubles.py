@@ -113,6 +113,45 @@ def test_a_hang_is_the_victims_or_nobodys() -> None:
     assert [verdict for verdict, kind, _ in troubles(tale) if kind == "hang"] == ["fail", "inconclusive"]
 
 
+WRONG = (
+    "fail",
+    "data",
+    "data is what was written: what was read is something else: what the application saw: mismatch",
+)
+
+
+@pytest.mark.parametrize(
+    ("act", "into", "blamed"),
+    [
+        ("drop", None, True),
+        ("close", None, True),
+        ("answer", None, False),
+        ("replay", None, False),
+        ("set", {"CmdSN": 9}, True),
+        ("set", {"LUN": 1 << 48}, False),
+        ("set", {"CDB": bytes(16)}, False),
+    ],
+)
+def test_wrong_data_is_the_victims_unless_a_rule_misplaced_it(
+    act: str, into: dict[str, int | bytes] | None, blamed: bool
+) -> None:
+    tale = fired()
+    if into is None:
+        tale.act(act, tale.came(read(2, 2)), "act")
+    else:
+        tale.changed(read(2, 2), read(2, 2).with_fields(into), rule="act")
+    tale.io("mismatch")
+    assert [one[:2] for one in troubles(tale)] == ([WRONG[:2]] if blamed else [])
+
+
+def test_wrong_data_that_is_expected_is_left_to_the_expectation() -> None:
+    text = RULES + "expect:\n  - first:\n      - pass: io-mismatch\n"
+    tale = fired()
+    tale.fault()
+    tale.io("mismatch")
+    assert [one[1] for one in troubles(tale, text)] == ["expectation"]
+
+
 def test_an_error_of_the_proxy_itself() -> None:
     tale = fired()
     tale.noted("x/act", None, "internal error: no, a note")
