@@ -19,8 +19,9 @@ __all__ = ["VERDICTS", "Evidence", "Kind", "Result", "Verdict", "verdict_of"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("fail", "skipped", "inconclusive", "warn", "pass")
 assert set(VERDICTS) == set(get_args(Verdict))
 
-#: What a result is about: an expectation of the scenario; a barrier that was not answered; the good I/O behind it all;
-#: wrong data that nobody expected; an act that could not be done; a rule that never fired; `negotiate`; `needs`; the journal; an invariant.
+#: What a result is about: an expectation of the scenario; a barrier that was not answered; wrong data that nobody
+#: expected; the good I/O behind it all; an act that could not be done; a rule that never fired; `negotiate`; `needs`;
+#: the journal; an invariant.
 Kind = Literal["expectation", "hang", "data", "aftermath", "act", "rule", "negotiate", "need", "journal", "check"]
 #: What has to be so before anything can be judged.
 _PREMISES: Final[frozenset[Kind]] = frozenset({"need", "negotiate"})
