@@ -205,7 +205,7 @@ class EmbeddedDriver:
                     await done.wait()
                 for workload in self._workloads:
                     workload.stop()
-                with trio.move_on_after(_GRACE):
+                with trio.move_on_after(_GRACE if self._workloads else 0):
                     await done.wait()
             nursery.cancel_scope.cancel()
 
