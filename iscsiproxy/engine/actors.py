@@ -35,9 +35,7 @@ class Announced:
     def is_it(self, look: Look) -> bool:
         """Tell whether what has arrived is that PDU."""
         pdu = look.pdu
-        return (
-            pdu is not None and look.conn == self.conn and pdu.opcode == self.opcode and pdu.get("ITT") == self.tag
-        )
+        return pdu is not None and look.conn == self.conn and pdu.opcode == self.opcode and pdu.get("ITT") == self.tag
 
 
 class _Doing:

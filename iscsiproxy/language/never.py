@@ -8,28 +8,27 @@ is found holds for every run of a matrix; what cannot be told counts as possible
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
 from iscsiproxy.language.document import Listing, Node, Scalar, read_yaml
+from iscsiproxy.language.findings import Finding, finding, place_of
+from iscsiproxy.language.futile import cut_off, login_digests, unarmed
 from iscsiproxy.language.overlaps import comes_first, covers, needs_pdu, plain, settles, takes_all
 from iscsiproxy.language.parameters import PARAMETER
-from iscsiproxy.language.possible import Surroundings, contradiction, rows
+from iscsiproxy.language.possible import Surroundings, contradiction
+from iscsiproxy.language.single import SCSI, may_belong, picks_nothing, reserved, wrong_way
 from iscsiproxy.language.spec import (
     Act,
-    Binary,
     Bound,
     Expectation,
-    In,
     Item,
     Literal_,
     Moment,
     Pattern,
     Position,
-    Ref,
     Rule,
     Scenario,
-    ValueKind,
 )
 from iscsiproxy.language.walking import (
     binds,
@@ -42,45 +41,17 @@ from iscsiproxy.language.walking import (
     patterns_of,
     whole,
 )
-from iscsiproxy.language.written import words_of
 from iscsiproxy.wire.opcodes import End, Opcode, label_of, sender_of
 
 __all__ = ["Finding", "never"]
 
-Severity = Literal["error", "warning"]
-
-_SCSI: Final = frozenset(
-    {Opcode.SCSI_COMMAND, Opcode.DATA_OUT, Opcode.DATA_IN, Opcode.R2T, Opcode.SCSI_RESPONSE, Opcode.SNACK}
-)
-#: What shares an Initiator Task Tag (RFC 7143 4.2.5)
-_FAMILIES: Final = (
-    _SCSI,
-    frozenset({Opcode.NOP_OUT, Opcode.NOP_IN}),
-    frozenset({Opcode.TMF_REQUEST, Opcode.TMF_RESPONSE}),
-    frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE}),
-    frozenset({Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE}),
-    frozenset({Opcode.LOGOUT_REQUEST, Opcode.LOGOUT_RESPONSE}),
-)
-_FAMILY: Final = {int(opcode): family for family in _FAMILIES for opcode in family}
-#: Events that are seen on one leg only, and come from the initiator
-_INITIATORS: Final = frozenset({"connect", "full-feature"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that can never happen. `what` is its kind, in one word; `line` and `column` count from 1."""
-
-    what: str
-    severity: Severity
-    message: str
-    file: str
-    line: int
-    column: int
-    hint: str | None = None
-
-    def __str__(self) -> str:
-        mark = "warning: " if self.severity == "warning" else ""
-        return f"{self.file}:{self.line}:{self.column}: {mark}{self.message}{f' ({self.hint})' if self.hint else ''}"
+#: What a PDU that is seen where it comes in tells of its connection, Login PDUs and Rejects aside (RFC 7143 6.3)
+_PHASES: Final = frozenset({"full-feature", "logout", "closed"})
+_ANY_PHASE: Final = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.REJECT})
+#: Acts that may draw an answer before there can be one
+_UNTIMELY: Final = frozenset({"inject", "probe", "replay", "swap", "duplicate"})
+#: What has become of a command that has only just come
+_NEW: Final = {f"task.{name}": frozenset({0}) for name in ("received", "sent", "R2Ts")}
 
 
 def never(scenarios: Sequence[Scenario], text: str = "") -> tuple[Finding, ...]:
@@ -93,12 +64,6 @@ def never(scenarios: Sequence[Scenario], text: str = "") -> tuple[Finding, ...]:
     return tuple(sorted((*found.values(), *axes), key=lambda one: (one.line, one.column)))
 
 
-def _finding(what: str, where: Position, message: str, hint: str | None = None, *, warn: bool = False) -> Finding:
-    severity: Severity = "warning" if warn else "error"
-    place = {"file": where.file, "line": where.line, "column": where.column}
-    return Finding(what=what, severity=severity, message=message, hint=hint, **place)  # type: ignore[arg-type]
-
-
 class _Reading:
     """One combination of a file: which names may be bound, and what is wrong with each pattern."""
 
@@ -107,6 +72,7 @@ class _Reading:
         self._dead: dict[int, Finding | None] = {}  #: by the identity of a pattern, its names aside
         machine_rules = tuple(rule for machine in scenario.machines for state in machine.states for rule in state.rules)
         self.rules = (*scenario.rules, *machine_rules)
+        self._arriving = self._arrivals()
         self._kinds = self._bound_by_patterns()
         self.live = self._live()
 
@@ -114,6 +80,10 @@ class _Reading:
         """Find everything."""
         for rule in self.rules:
             yield from self._rule(rule)
+            yield from login_digests(rule)
+        for act in self._acts():
+            yield from cut_off(act)
+        yield from unarmed(self.rules)
         yield from self._unreachable()
         yield from _shadowed(self.scenario.rules)
         for expectation in self.scenario.expect:
@@ -122,7 +92,8 @@ class _Reading:
         yield from self._aftermath()
         yield from self._traffic()
         for pattern in self._patterns():
-            yield from _reserved(pattern)
+            yield from reserved(pattern)
+            yield from self._only_retries(pattern)
         yield from self._unused()
 
     # --- names ---
@@ -199,7 +170,7 @@ class _Reading:
         """Say why a pattern never matches, whatever is bound."""
         key = id(pattern)
         if key not in self._dead:
-            self._dead[key] = _picks(pattern) or self._items(pattern)
+            self._dead[key] = picks_nothing(pattern) or self._items(pattern)
         return self._dead[key]
 
     def _items(self, pattern: Pattern) -> Finding | None:
@@ -214,7 +185,7 @@ class _Reading:
     def _item(self, pattern: Pattern, item: Item) -> Finding | None:
         """Say why a pattern never matches one of its PDUs or events."""
         if not item.opcodes:
-            return _event(pattern, item) or self._contradiction(pattern, None)
+            return wrong_way(pattern, item) or self._contradiction(pattern, None)
         causes = []
         for opcode in sorted(item.opcodes):
             cause = self._unrelated(pattern, opcode) or self._contradiction(pattern, opcode)
@@ -225,18 +196,49 @@ class _Reading:
 
     def _unrelated(self, pattern: Pattern, opcode: int) -> Finding | None:
         origins = self._kinds.get(pattern.of or "")
-        if not origins or any(_may_belong(opcode, origin) for origin in origins):
+        if not origins or any(may_belong(opcode, origin) for origin in origins):
             return None
         names = " or ".join(label_of(origin) for origin in sorted(origins))
         message = f"no {label_of(opcode)} ever belongs to `{pattern.of}`, which is a {names}"
-        return _finding("belonging", pattern.position, message)
+        return finding("belonging", pattern.position, message)
 
     def _contradiction(self, pattern: Pattern, opcode: int | None) -> Finding | None:
-        settled: Mapping[str, str] | None = None
-        if opcode is not None:
-            settled = self._settled(pattern.leg or sender_of(opcode))
-        found = contradiction(pattern.where, Surroundings(opcode, settled))
-        return None if found is None else _finding("contradiction", found.where, found.why)
+        found = contradiction(pattern.where, self._around(pattern, opcode))
+        return None if found is None else finding("contradiction", found.where, found.why)
+
+    def _around(self, pattern: Pattern, opcode: int | None) -> Surroundings:
+        """Tell what is known where a pattern looks at a PDU."""
+        if opcode is None:
+            return Surroundings()
+        end = sender_of(opcode)
+        known = {}
+        if end in self._arriving.get(id(pattern), ()) and opcode not in _ANY_PHASE and opcode in set(Opcode):
+            known["conn.phase"] = _PHASES
+        return Surroundings(opcode, self._settled(pattern.leg or end), known)
+
+    def _arrivals(self) -> Mapping[int, frozenset[End]]:
+        """Give the patterns of rules, by identity, with the ends whose PDUs come only when they may.
+
+        An expectation may well speak of what must not come, and an actor may send what it likes.
+        """
+        if self.scenario.actor:
+            return {}
+        untimely = any(act.name in _UNTIMELY for act in self._acts())
+        ends = frozenset({End.INITIATOR} if untimely else End)
+        patterns = (pattern for rule in self.rules for pattern in patterns_of(moments_of_rule(rule)))
+        return {id(one): ends for one in patterns if one.leg is None and one.sender != "proxy"}
+
+    def _only_retries(self, pattern: Pattern) -> Iterator[Finding]:
+        """Find a command that is looked for by what can have become of one only that has been there before."""
+        plainly = all(item.opcodes == {Opcode.SCSI_COMMAND} for item in pattern.items)
+        if not plainly or pattern.of is not None or self._static(pattern) is not None:
+            return
+        around = self._around(pattern, Opcode.SCSI_COMMAND)
+        found = contradiction(pattern.where, replace(around, known={**around.known, **_NEW}))
+        if found is not None:
+            message = f"nothing but a retry matches this: {found.why} for a new command"
+            hint = "a rule sees a PDU before it counts: look at the R2T, Data-Out or Data-In that changes it"
+            yield finding("retry", found.where, message, hint, warn=True)
 
     def _settled(self, leg: End) -> Mapping[str, str]:
         told = self.scenario.negotiate.get(leg, {})
@@ -267,12 +269,10 @@ class _Reading:
             if pattern.capture is not None and pattern.capture.name == name:
                 if pattern.position == where:
                     hint = "a pattern cannot need the name that it binds"
-                    return _finding("unbound", where, f"`{name}` is bound by this very pattern only", hint)
+                    return finding("unbound", where, f"`{name}` is bound by this very pattern only", hint)
                 line = f"line {pattern.position.line}"
-                return _finding(
-                    "unbound", where, f"`{name}` is never bound: what binds it never happens", f"see {line}"
-                )
-        return _finding("unbound", where, f"`{name}` is never bound: what binds it never happens")
+                return finding("unbound", where, f"`{name}` is never bound: what binds it never happens", f"see {line}")
+        return finding("unbound", where, f"`{name}` is never bound: what binds it never happens")
 
     # --- rules ---
 
@@ -299,9 +299,9 @@ class _Reading:
                 continue
             for item in pattern.items:
                 if (cause := self._item(pattern, item)) is not None:
-                    yield _finding(
+                    yield finding(
                         f"half:{item.name}",
-                        _place(cause),
+                        place_of(cause),
                         f"this is never a {item.name}: {cause.message}",
                         warn=True,
                     )
@@ -312,7 +312,7 @@ class _Reading:
                 message = (
                     f"{_called(rule)} can never fire: `until {end.text}` comes no later than `{rule.when[0].text}`"
                 )
-                yield _finding("until", end.position, message)
+                yield finding("until", end.position, message)
 
     def _unreachable(self) -> Iterator[Finding]:
         """Find states that nothing goes to."""
@@ -332,7 +332,7 @@ class _Reading:
             for state in machine.states:
                 if state.name not in reached and state.rules:
                     message = f"nothing goes to the state `{state.name}` of `{machine.name}`: its rules can never fire"
-                    yield _finding("state", state.rules[0].position, message)
+                    yield finding("state", state.rules[0].position, message)
 
     # --- expectations ---
 
@@ -348,7 +348,7 @@ class _Reading:
                 message = f"this `until` never comes: {cause.message}"
                 yield replace(cause, what="window", severity="warning", message=message)
         if one.within == 0:
-            yield _finding("window", one.position, "this window closes as it opens: `within` is 0")
+            yield finding("window", one.position, "this window closes as it opens: `within` is 0")
         for pattern in judged(one):
             if (cause := self._moment(Moment(steps=(pattern,), position=pattern.position))) is not None:
                 if one.head in ("exactly", "at_least"):
@@ -360,13 +360,13 @@ class _Reading:
             for earlier in lines[:number]:
                 if plain(earlier) and covers(earlier, later):
                     message = f"this line never decides: `{earlier.text}` above means all of it"
-                    yield _finding("covered", later.position, message, warn=True)
+                    yield finding("covered", later.position, message, warn=True)
                     break
 
     def _needs(self) -> Iterator[Finding]:
         for need in self.scenario.needs:
             if (found := contradiction(need, Surroundings())) is not None:
-                yield _finding("needs", found.where, f"every run is skipped: {found.why}")
+                yield finding("needs", found.where, f"every run is skipped: {found.why}")
 
     def _aftermath(self) -> Iterator[Finding]:
         """Find a connection that is to survive although a rule that has to fire closes it."""
@@ -378,7 +378,7 @@ class _Reading:
                 here = params.get("conn") is None and params.get("end") == "both"
                 if act.name == "close" and here and rule.armed and not rule.optional:
                     message = "the connection that is to survive (`aftermath`) is closed here"
-                    yield _finding("aftermath", act.position, message, "`aftermath: recovers`")
+                    yield finding("aftermath", act.position, message, "`aftermath: recovers`")
 
     def _traffic(self) -> Iterator[Finding]:
         """Find rules for SCSI where the initiator is to do discovery only."""
@@ -386,9 +386,9 @@ class _Reading:
             return
         for rule in self.rules:
             for pattern in patterns_of(rule.when):
-                if all(item.opcodes and item.opcodes <= _SCSI for item in pattern.items):
+                if all(item.opcodes and item.opcodes <= SCSI for item in pattern.items):
                     message = "there are no SCSI commands in `traffic: {io: discovery}`"
-                    yield _finding("traffic", pattern.position, message, warn=True)
+                    yield finding("traffic", pattern.position, message, warn=True)
 
     # --- names that nobody uses ---
 
@@ -407,77 +407,7 @@ class _Reading:
         for pattern in self._patterns():
             if pattern.capture is not None and (name := pattern.capture.name) not in used and name not in seen:
                 seen.add(name)
-                yield _finding("unused", pattern.position, f"`{name}` is bound here and used nowhere", warn=True)
-
-
-def _place(cause: Finding) -> Position:
-    """Give the place of a finding."""
-    return Position(cause.file, cause.line, cause.column)
-
-
-# --- what a pattern says ---------------------------------------------------------------------------------------------
-
-
-def _picks(pattern: Pattern) -> Finding | None:
-    """Find picks that let nothing through: each counts what the one before it lets through."""
-    picks = pattern.picks
-    if picks.nth is None:
-        return None
-    reach, shown = picks.nth[1] - picks.nth[0] + 1, f"nth {picks.nth[0]}"
-    if picks.nth[1] != picks.nth[0]:
-        shown += f"..{picks.nth[1]}"
-    if picks.every is not None:
-        if picks.every > reach:
-            message = f"`every {picks.every}` counts what `{shown}` lets through, which is {reach}"
-            return _finding("picks", pattern.position, message, "write which ones with `nth` alone")
-        reach //= picks.every
-    if picks.mask and not any(picks.mask[index % len(picks.mask)] for index in range(min(reach, len(picks.mask)))):
-        bits = "".join("1" if bit else "0" for bit in picks.mask)
-        message = f"`mask {bits}` picks among what `{shown}` lets through, which is {reach}: none of them"
-        return _finding("picks", pattern.position, message)
-    return None
-
-
-def _event(pattern: Pattern, item: Item) -> Finding | None:
-    if item.name not in _INITIATORS:
-        return None
-    if pattern.sender in ("target", "proxy"):
-        message = f"`{item.name}` is never from the {pattern.sender}: an initiator connects, and the proxy for it"
-        return _finding("direction", pattern.position, message, "leave `from` out")
-    if pattern.leg is End.TARGET:
-        message = f"`{item.name}` is told of the initiator's leg only"
-        return _finding("direction", pattern.position, message, "leave `at` out")
-    return None
-
-
-def _may_belong(opcode: int, origin: int) -> bool:
-    """Tell whether a PDU may belong to another (RFC 7143 4.2.5), by what they are."""
-    if Opcode.REJECT in (opcode, origin) or opcode == Opcode.TMF_REQUEST:
-        return origin != Opcode.ASYNC or opcode == Opcode.REJECT
-    if Opcode.ASYNC in (opcode, origin):
-        return False  # it never has an Initiator Task Tag
-    family = _FAMILY.get(origin)
-    return family is None or opcode not in _FAMILY or opcode in family
-
-
-def _reserved(pattern: Pattern) -> Iterator[Finding]:
-    """Find codes that no standard has given a meaning."""
-    opcodes = frozenset(opcode for item in pattern.items for opcode in item.opcodes)
-    for row in rows(pattern.where) or ():
-        for condition in row:
-            expr = condition.expr
-            pairs: list[tuple[object, object]] = []
-            if isinstance(expr, Binary) and expr.op == "==":
-                pairs = [(expr.left, expr.right), (expr.right, expr.left)]
-            elif isinstance(expr, In):
-                pairs = [(expr.operand, item) for item in expr.items]
-            for ref, literal in pairs:
-                if not (isinstance(ref, Ref) and isinstance(literal, Literal_) and ref.kind is ValueKind.CODE):
-                    continue
-                words = words_of(ref, opcodes)
-                if words and isinstance(literal.value, int) and literal.value not in words:
-                    message = f"no standard gives `{ref.path}` a value {literal.value:#x}"
-                    yield _finding("reserved", literal.where, message, warn=True)
+                yield finding("unused", pattern.position, f"`{name}` is bound here and used nowhere", warn=True)
 
 
 # --- rules and acts --------------------------------------------------------------------------------------------------
@@ -495,7 +425,7 @@ def _shadowed(rules: Sequence[Rule]) -> Iterator[Finding]:
             if act and not later.until and takes_all(earlier, later) and needs_pdu(later, act):
                 message = f"{_called(later)} can never fire: line {earlier.position.line} does `{act}` to all of these"
                 hint = "the first rule that settles a PDU's fate wins; put the narrower one above"
-                yield _finding("shadowed", later.position, message, hint, warn=later.optional)
+                yield finding("shadowed", later.position, message, hint, warn=later.optional)
                 break
 
 
@@ -510,7 +440,7 @@ def _unused_axes(scenario: Scenario, text: str) -> Iterator[Finding]:
     for name in scenario.axes:
         if name not in used:
             where = scenario.sections["matrix"]
-            yield _finding(
+            yield finding(
                 f"axis:{name}", where, f"the axis `{name}` is used nowhere: its runs are all the same", warn=True
             )
 

@@ -8,7 +8,7 @@ contradiction. Everything else counts as possible: this never errs on the side o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any, Final
@@ -32,7 +32,7 @@ from iscsiproxy.language.vocabulary import STATE, TASK_NAMES
 from iscsiproxy.language.written import value_text, words_of, written
 from iscsiproxy.session.params import KEYS
 from iscsiproxy.wire.fields import FieldKind, fields_of
-from iscsiproxy.wire.opcodes import Opcode
+from iscsiproxy.wire.opcodes import Opcode, label_of
 
 __all__ = ["Contradiction", "Surroundings", "contradiction", "names_in", "refs_in", "rows"]
 
@@ -57,10 +57,14 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is known besides the test: the opcode in hand (None: no PDU), and keys that are settled on that leg."""
+    """What is known besides the test: the opcode in hand (None: no PDU), and keys that are settled on that leg.
+
+    `known` has the only values that some names can have, whole numbers or texts.
+    """
 
     opcode: int | None = None
     settled: Mapping[str, str] | None = None
+    known: Mapping[str, frozenset[int | str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +227,11 @@ def _absent_fits(condition: Condition) -> bool:
 def _some_value(ref: Ref, conditions: Sequence[Condition], around: Surroundings) -> bool:
     """Tell whether some value that is there may fit all conditions."""
     settled = (around.settled or {}).get(ref.path) if ref.scope == "key" else None
+    only = around.known.get(written(ref))
     if ref.kind in _INTEGER:
         ranges = _domain(ref, around)
+        if only is not None:
+            ranges = _both(ranges, [(value, value) for value in only if isinstance(value, int)])
         if settled is not None and settled.isdigit():
             ranges = _both(ranges, [(int(settled), int(settled))])
         serial = []
@@ -237,6 +244,7 @@ def _some_value(ref: Ref, conditions: Sequence[Condition], around: Surroundings)
                 ranges = _both(ranges, held if one.true else _others(held))
         return bool(ranges)
     candidates: set[Any] | None = None if settled is None else {settled}
+    candidates = candidates if only is None else set(only)
     for one in conditions:
         given = _equals(one)
         if given is not None:
@@ -292,6 +300,11 @@ def _range_of(ref: Ref, around: Surroundings) -> str:
     """Say which values a name has, where that is what makes the contradiction clear."""
     if ref.scope == "key" and (value := (around.settled or {}).get(ref.path)) is not None:
         return f": `negotiate` makes it {value}"
+    only = around.known.get(written(ref))
+    if only == {0}:
+        return f": `{written(ref)}` is 0"
+    if only is not None:
+        return f": a {label_of(around.opcode or 0)} comes when `{written(ref)}` is full-feature"
     if ref.kind not in _INTEGER or ref.kind is _K.FLAG:
         return ""
     low, high = _bounds(ref, around)

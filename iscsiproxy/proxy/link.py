@@ -14,10 +14,11 @@ from typing import Protocol
 import trio
 
 from iscsiproxy.engine.commands import Author, Close, Command, Detach, Finish, Report, Send, Stall, Throttle
+from iscsiproxy.proxy.carrier import Closable
 from iscsiproxy.proxy.leg import Leg
 from iscsiproxy.proxy.line import Chunk, Line, Out
 from iscsiproxy.proxy.numbering import Numbering, NumbersError
-from iscsiproxy.proxy.relay import Closable, Relay
+from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.session.events import Change, Delivered, Received, Unframed
 from iscsiproxy.session.snapshot import Phase
 from iscsiproxy.wire.framing import EVERYTHING, NEED_DATA, Framer, Header, NeedData, Run, Unframeable

@@ -8,33 +8,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from random import Random
-from typing import Protocol, assert_never
 
 import trio
 
 from iscsiproxy.engine import Engine
 from iscsiproxy.engine.commands import (
-    Author,
-    Close,
     Command,
-    Detach,
-    Finish,
     Refuse,
-    Report,
-    Resume,
-    Send,
-    SetTimer,
-    Stall,
-    Tell,
-    Throttle,
 )
 from iscsiproxy.language.spec import Scenario
-from iscsiproxy.proxy.address import Address
-from iscsiproxy.proxy.line import Line, Out, Slot, Step
-from iscsiproxy.proxy.numbering import Numbering, NumbersError
+from iscsiproxy.proxy.carrier import Carrier, Closable
+from iscsiproxy.proxy.line import Line
 from iscsiproxy.proxy.poller import Poller
 from iscsiproxy.session.events import (
     Closed,
@@ -42,7 +28,6 @@ from iscsiproxy.session.events import (
     Decided,
     Delivered,
     Event,
-    Fired,
     FullFeature,
     IoDone,
     Noted,
@@ -50,13 +35,13 @@ from iscsiproxy.session.events import (
     Refused,
 )
 from iscsiproxy.session.numbers import Numbers
-from iscsiproxy.session.snapshot import Phase, Snapshot
+from iscsiproxy.session.snapshot import Snapshot
 from iscsiproxy.session.tracker import Tracker
 from iscsiproxy.wire.framing import EVERYTHING, Interest
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["Closable", "Relay", "Settings", "Sink"]
+__all__ = ["Relay", "Settings", "Sink"]
 
 #: What the relay itself has to see in full feature phase: negotiation goes on, addresses are rewritten.
 _ALWAYS_WHOLE = (Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE)
@@ -82,42 +67,6 @@ class Sink:
 
     take: Callable[[Event], None]
     pdus: bool = False
-
-
-class Closable(Protocol):
-    """What the relay knows of a pair."""
-
-    def fault_close(self, how: str, end: str) -> None:
-        """Close one leg or both, because a rule says so."""
-
-    def stall(self, end: str, token: int) -> None:
-        """Stall one leg or both."""
-
-    def throttle(self, rate: int, size: int, token: int, *, most: int = 0, seed: int = 0) -> None:
-        """Write slowly to both legs."""
-
-    def resume(self, token: int) -> None:
-        """End a stall or a throttle."""
-
-    def wake(self, line: Line) -> None:
-        """See that a line of this pair is drained."""
-
-    def towards(self, end: End) -> Line:
-        """Give the line of what goes to an end."""
-
-    @property
-    def numbering(self) -> Numbering:
-        """The numbers of this pair."""
-
-    @property
-    def initiator(self) -> Address:
-        """Where the initiator connects from."""
-
-    def refresh(self) -> None:
-        """Ask for the interest tables again."""
-
-    async def settled(self) -> None:
-        """Wait until nothing waits to be written."""
 
 
 class Relay:
@@ -148,14 +97,13 @@ class Relay:
         self._start = start
         self._n = 0
         self._open: set[int] = set()
-        self._slots: dict[int, tuple[Closable, Line, Slot]] = {}
         self._timers: list[tuple[float, int]] = []
         self._timer_set = trio.Event()
-        self._stalls: set[int] = set()  # tokens of stalls and throttles whose turn in their line has not come yet
+        self._carrier = Carrier(self)
         self._interest = {end: self._compile(end) for end in End}
 
     def __repr__(self) -> str:
-        return f"<Relay {len(self.pairs)} pairs, {self._n} events, {len(self._slots)} PDUs in hand>"
+        return f"<Relay {len(self.pairs)} pairs, {self._n} events, {self._carrier!r}>"
 
     @property
     def now(self) -> float:
@@ -216,7 +164,16 @@ class Relay:
 
     def hold(self, pair: Closable, line: Line, n: int, pdu: Pdu) -> None:
         """Open the slot of a PDU that commands are about to speak of."""
-        self._slots[n] = (pair, line, line.open(n, len(pdu), pdu))
+        self._carrier.hold(pair, line, n, pdu)
+
+    def carry_out(self, commands: Iterable[Command]) -> None:
+        """Do what the engine asks, in its order. Nothing here waits: what takes time stands in a line."""
+        self._carrier.carry_out(commands)
+
+    def set_timer(self, at: float, token: int) -> None:
+        """See that the engine is told when it is `at`."""
+        heapq.heappush(self._timers, (at, token))
+        self._timer_set.set()
 
     def waiting(self) -> list[Closable]:
         """Give the pairs where something waits for room in a target's window."""
@@ -225,161 +182,6 @@ class Relay:
     def unnumbered(self, conn: int, rule: str, of: int | None, why: str) -> None:
         """Take note that the numbers of an act could not be kept; the run is inconclusive."""
         self.emit(Decided(n=self.next_n(), at=self.now, conn=conn, rule=rule, what="failed", of=of, text=why))
-
-    def carry_out(self, commands: Iterable[Command]) -> None:
-        """Do what the engine asks, in its order. Nothing here waits: what takes time stands in a line."""
-        touched: dict[int, tuple[Closable, Line]] = {}
-        for command in commands:
-            slot_number = getattr(command, "slot", None)
-            held = self._slots.get(slot_number) if slot_number is not None else None
-            if held is not None:
-                touched[id(held[1])] = held[:2]
-            self._carry_out(command, held)
-        for pair, line in touched.values():
-            pair.wake(line)
-
-    def _carry_out(self, command: Command, held: tuple[Closable, Line, Slot] | None) -> None:
-        match command:
-            case Send():
-                if held is not None:
-                    held[2].items.append(
-                        Out(
-                            command.pdu,
-                            command.slot,
-                            command.changes,
-                            command.rules,
-                            command.start,
-                            command.stop,
-                            command.exact,
-                            command.named,
-                            command.extra,
-                            command.original,
-                            command.ticket,
-                            added=command.added,
-                            late=command.late,
-                        )
-                    )
-            case Author():
-                self._author(command, held)
-            case Finish():
-                if held is not None:
-                    if command.unsent and held[2].pdu is not None:
-                        # In its turn, for what stands before it may have the numbers that it leaves behind.
-                        pdu = held[2].pdu
-                        held[2].items.append(Step(partial(self._unsent, held[0], pdu, command), pdu))
-                    held[2].finished = True
-                    del self._slots[command.slot]
-            case Detach():
-                if held is not None:
-                    held[1].detach(held[2])
-            case Close():
-                if (pair := self.pairs.get(command.conn)) is not None:
-                    self._in_turn(held, pair, partial(pair.fault_close, command.how, command.end))
-            case Stall():
-                if (pair := self.pairs.get(command.conn)) is not None:
-                    self._stalls.add(command.token)
-                    self._in_turn(held, pair, partial(self._stall, pair, command.end, command.token))
-            case Throttle():
-                if (pair := self.pairs.get(command.conn)) is not None:
-                    self._stalls.add(command.token)
-                    self._in_turn(held, pair, partial(self._throttle, pair, command))
-            case Refuse():
-                pass  # `refuses` has asked for it
-            case Resume():
-                self._stalls.discard(command.token)
-                for pair in list(self.pairs.values()):
-                    pair.resume(command.token)
-            case SetTimer():
-                heapq.heappush(self._timers, (command.at, command.token))
-                self._timer_set.set()
-            case Report():
-                self.emit(self._reported(command))
-            case Tell():
-                self.emit(replace(command.event, n=self.next_n(), at=self.now))
-            case _:
-                assert_never(command)
-
-    def _author(self, author: Author, held: tuple[Closable, Line, Slot] | None) -> None:
-        pair = self.pairs.get(author.conn)
-        logged_out = self.trackers[End.TARGET].phase(author.conn) is Phase.LOGOUT
-        if pair is None or (author.to is End.TARGET and logged_out and not author.raw):
-            if self.engine is not None:
-                self.carry_out(self.engine.authored_in_vain(author.ticket, self.now))
-            return
-        out = Out(
-            author.pdu,
-            None,
-            rules=author.rules,
-            author=author.ticket,
-            fill=author.fill,
-            raw=author.raw,
-            patient=author.patient,
-            exact=author.exact,
-        )
-        if held is not None:
-            held[2].items.append(out)
-            return
-        line = pair.towards(author.to)
-        line.aside(out)
-        pair.wake(line)
-
-    def _unsent(self, pair: Closable, pdu: Pdu, finish: Finish) -> None:
-        try:
-            pair.numbering.unsent(pdu, hidden=finish.unsent == "hidden")
-        except NumbersError as error:
-            self.unnumbered(0, finish.rule, finish.slot, str(error))
-
-    def _stall(self, pair: Closable, end: str, token: int) -> None:
-        # What was written first may have taken longer than the stall was to last.
-        if token in self._stalls:
-            self._stalls.remove(token)
-            pair.stall(end, token)
-
-    def _throttle(self, pair: Closable, command: Throttle) -> None:
-        if command.token in self._stalls:
-            self._stalls.remove(command.token)
-            pair.throttle(command.rate, command.slice, command.token, most=command.most, seed=command.seed)
-
-    def _in_turn(self, held: tuple[Closable, Line, Slot] | None, pair: Closable, act: Callable[[], None]) -> None:
-        """Do something behind all that was sent before it: what a list sends goes before it closes."""
-        lines = [pair.towards(end) for end in End]
-        if held is None:
-            for line in lines:
-                if line.behind_asides(partial(self._in_turn, None, pair, act)):
-                    pair.wake(line)
-                    return
-            act()
-            return
-        waits: list[Line] = []
-
-        def gone() -> None:
-            waits.clear()
-            pair.wake(held[1])
-
-        waits += [line for line in lines if line is not held[1] and line.behind_asides(gone)]
-        held[2].items.append(Step(act, ready=lambda: not waits))
-
-    def _reported(self, report: Report) -> Event:
-        n, at = self.next_n(), self.now
-        match report.kind:
-            case "fired":
-                return Fired(
-                    n=n,
-                    at=at,
-                    conn=report.conn,
-                    rule=report.rule,
-                    act=report.act,
-                    of=report.of,
-                    label=report.label,
-                    text=report.text,
-                    changes=report.changes,
-                )
-            case "noted":
-                return Noted(n=n, at=at, conn=report.conn, rule=report.rule, of=report.of, text=report.text)
-            case what:
-                return Decided(
-                    n=n, at=at, conn=report.conn, rule=report.rule, what=what, of=report.of, text=report.text
-                )
 
     def crashed(self, error: Exception, conn: int) -> None:
         """Take note of an error of this program."""
@@ -391,7 +193,8 @@ class Relay:
     def forget(self, conn: int) -> None:
         """Drop the slots and the state of a pair that has ended."""
         pair = self.pairs.pop(conn, None)
-        self._slots = {n: held for n, held in self._slots.items() if held[0] is not pair}
+        if pair is not None:
+            self._carrier.forget(pair)
         self.numbers.close(conn)
         self._open.discard(conn)
         for tracker in self.trackers.values():

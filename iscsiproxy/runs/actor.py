@@ -188,8 +188,12 @@ class Actor:
         settings = self._settings.changed(isid=random_isid(str(self._context.seed), self._logins))
         for how in ("reinstate", "resume"):
             if (name := step.params.get(how)) is not None:
-                old = self._connection(str(name)).settings
+                before = self._connection(str(name))
+                old = before.settings
                 settings = settings.changed(isid=old.isid, cid=old.cid, tsih=old.tsih if how == "resume" else 0)
+                if how == "resume" and before.session is not None:
+                    # It is the same session, and goes on counting (RFC 7143 6.3.5).
+                    settings = settings.changed(first_cmdsn=before.session.cmdsn)
         offers = dict(settings.offers)
         for key, expr in _mapping(step.params.get("offer")).items():
             offers[key] = str(expr.value) if isinstance(expr, Literal_) else offers.get(key, "")

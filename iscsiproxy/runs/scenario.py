@@ -462,7 +462,8 @@ class _Run:
             except Exception as error:  # noqa: BLE001 - a check that breaks makes the run inconclusive, never green
                 self._broken.append(error)
             else:
-                self._findings += map(finding_of, results)
+                # What a scenario expects tells more than what came of it.
+                self._findings += map(finding_of, sorted(results, key=lambda result: result.kind == "data"))
         self._findings += [one for one in (self._late, self._last) if one is not None]
         for one in (*self._broken, *self._crashes()):
             self._find("crash", "inconclusive", f"internal error: {one!r}")

@@ -12,7 +12,7 @@ FILL = frozenset({"CmdSN", "ExpStatSN"})
 
 
 def numbering(*, live: bool = True) -> Numbering:
-    return Numbering(Numbers(lambda conn: 1), 1, live=live)
+    return Numbering(Numbers(lambda _: 1), 1, live=live)
 
 
 def test_as_long_as_nothing_is_added_the_very_same_object_goes() -> None:

@@ -138,7 +138,7 @@ async def test_a_hundred_connections_leave_nothing_behind(pdus: bool) -> None:
         assert _descriptors() == before
         assert trio.lowlevel.current_statistics().tasks_living == tasks
         assert not the.relay.poller._calls
-        assert not the.relay._slots
+        assert not the.relay._carrier._slots
 
 
 async def _settled(proxy: Proxy) -> None:
