@@ -34,6 +34,8 @@ __all__ = ["Engine"]
 
 #: Async events by which a target ends a connection or a session, or asks for its end (RFC 7143 11.9.1).
 _ESCALATIONS = (1, 2, 3)
+#: What is done the same whether the whole PDU is there or not.
+_WITHOUT_THE_PDU = frozenset({"arm", "disarm", "goto", "note"})
 #: How many PDUs that have not gone yet are remembered; the oldest is forgotten first.
 _MAX_COMING = 1024
 
@@ -351,10 +353,10 @@ class Engine(Hosting):
         return self._done()
 
     def _too_large(self, firings: Sequence[tuple[ActiveRule, Look]], look: Look) -> None:
-        """Leave a PDU alone of which only the header is here; rules that only look may fire."""
+        """Leave a PDU alone of which only the header is here; rules whose acts do not touch it may fire."""
         for rule, own in firings:
-            if all(built.act.name == "note" for built in rule.acts):
-                Chain(self, None, [(rule, own)]).start()
+            if all(built.act.name in _WITHOUT_THE_PDU for built in rule.acts):
+                Chain(self, None, [(rule, own)], partial(self._covered, rule)).start()
             else:
                 rule.ended("failed")
                 label = look.pdu.label if look.pdu is not None else ""

@@ -301,7 +301,7 @@ def _range_of(ref: Ref, around: Surroundings) -> str:
     if ref.scope == "key" and (value := (around.settled or {}).get(ref.path)) is not None:
         return f": `negotiate` makes it {value}"
     only = around.known.get(written(ref))
-    if only == {0}:
+    if only == frozenset({0}):
         return f": `{written(ref)}` is 0"
     if only is not None:
         return f": a {label_of(around.opcode or 0)} comes when `{written(ref)}` is full-feature"

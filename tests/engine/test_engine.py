@@ -406,3 +406,14 @@ def test_full_feature_is_when_both_the_connection_and_the_rules_are_ready() -> N
     assert talk.told("noted") == []
     talk._carry_out(talk.engine.start(talk.now))
     assert [one.conn for one in talk.reports if one.kind == "noted"] == [1]
+
+
+def test_what_does_not_touch_the_pdu_needs_no_data() -> None:
+    talk = Dialogue(
+        "rules:\n  - name: other\n    when: NOP-Out\n    do: {note: still there}\n"
+        "  - when: Data-Out nth 1\n    do: {disarm: other}\n"
+    )
+    talk.say(data_out(2, 0), partial=True)
+    talk.say(nop_out(9, 10))
+    assert (talk.told("failed"), talk.told("noted")) == ([], [])
+    assert talk.counts("#2") == {"matched": 1, "fired": 1}

@@ -259,6 +259,106 @@ FILES_OF = [
         "machines: {m: {states: {a: [{when: 1s, do: {goto: a}}], b: [{when: 1s, do: {goto: a}}]}}}\n",
         "machines: {m: {states: {a: [{when: 1s, do: {goto: b}}], b: [{when: 1s, do: {goto: a}}]}}}\n",
     ),
+    # rules that nothing arms
+    (
+        "unarmed",
+        rules("{name: a, armed: no, when: R2T, do: drop}"),
+        rules("{name: a, armed: no, when: R2T, do: drop}", "{when: Data-Out, do: {arm: a}}"),
+    ),
+    (
+        "unarmed",
+        rules(
+            "{name: a, armed: no, when: R2T, do: {arm: b}}",
+            "{name: b, armed: no, when: Data-Out, do: {arm: a}}",
+        ),
+        rules(
+            "{name: a, armed: no, when: R2T, do: {arm: b}}",
+            "{name: b, armed: no, when: Data-Out, do: {note: x}}",
+            "{when: 1s, do: {arm: a}}",
+        ),
+    ),
+    # waits that are cut off
+    ("at_most", rules("{when: R2T, do: {delay: 90s}}"), rules("{when: R2T, do: {delay: 60s}}")),
+    (
+        "at_most",
+        rules("{when: R2T, do: {delay: {until: 3s, at_most: 1s}}}"),
+        rules("{when: R2T, do: {delay: {until: 90s, at_most: 91s}}}"),
+    ),
+    (
+        "at_most",
+        rules("{when: R2T, do: {stall: Data-Out then 40s then 21s}}"),
+        rules("{when: R2T, do: {stall: [Data-Out then 40s then 21s, 1s]}}"),
+    ),
+    ("at_most", "actor:\n  - {login: {as: A}}\n  - {delay: 61s}\n", "actor:\n  - {login: {as: A}}\n  - {delay: 1s}\n"),
+    # digests of PDUs that have none
+    (
+        "digest",
+        rules("{when: Login-Request nth 1, do: {corrupt: header-digest}}"),
+        rules("{when: Login-Request nth 1, do: {corrupt: {what: header-digest, digest: added}}}"),
+    ),
+    (
+        "digest",
+        rules("{when: Login-Request or Login-Response, do: {corrupt: {what: data-digest, digest: unpadded}}}"),
+        rules("{when: Login-Request or Text-Request, do: {corrupt: data-digest}}"),
+    ),
+    (
+        "digest",
+        rules("{when: SCSI-Command then Login-Request, do: {corrupt: data-digest}}"),
+        rules("{when: Login-Request then SCSI-Command, do: {corrupt: data-digest}}"),
+    ),
+    ("digest", rules("{when: Login-Request, do: {corrupt: data-digest}}"), rules("{when: R2T, do: {corrupt: header}}")),
+    # what a PDU finds when it comes
+    (
+        "contradiction",
+        rules("{when: SCSI-Command where conn.phase == security, do: drop}"),
+        rules("{when: Login-Request where conn.phase == security, do: drop}"),
+    ),
+    (
+        "contradiction",
+        rules("{when: 'R2T where conn.phase in (security, operational)', do: drop}"),
+        rules("{when: 'R2T where conn.phase in (security, full-feature)', do: drop}"),
+    ),
+    (
+        "contradiction",
+        rules("{when: NOP-In where conn.phase == connected, do: drop}"),
+        rules(
+            "{when: NOP-In where conn.phase == connected, do: drop}",
+            "{when: Login-Request, do: {inject: {pdu: NOP-Out}}}",
+        ),
+    ),
+    (
+        "contradiction",
+        rules("{when: NOP-Out where conn.phase == operational, do: drop}"),
+        rules("{when: NOP-Out at target where conn.phase == operational, do: {note: x}}"),
+    ),
+    (
+        "contradiction",
+        rules('{when: Initiator-PDU where conn.phase == security and CDB.name == "READ(10)", do: drop}'),
+        rules("{when: Initiator-PDU where conn.phase == security, do: drop}"),
+    ),
+    (
+        "contradiction",
+        rules("{when: R2T where conn.phase == security, do: drop}"),
+        rules("{when: Reject or Opcode-0x1c where conn.phase == security, do: drop}")
+        + "expect: [{never: R2T where conn.phase == security}]\n",
+    ),
+    (
+        "retry",
+        rules("{when: SCSI-Command where task.R2Ts > 0, do: drop}"),
+        rules("{when: Data-Out where task.R2Ts > 0, do: drop}"),
+    ),
+    (
+        "retry",
+        rules("{when: SCSI-Command where W and task.received >= 1, do: drop}"),
+        rules("{when: SCSI-Command where W and task.received < 1, do: drop}"),
+    ),
+    (
+        "retry",
+        rules(
+            "{when: SCSI-Command nth 1 as n}", "{when: SCSI-Command where task.received > 0 and CmdSN == n.CmdSN}"
+        ).replace("n.CmdSN}", "n.CmdSN, do: drop}"),
+        rules("{when: SCSI-Command nth 1 as n}", "{when: SCSI-Command of n where task.received > 0, do: drop}"),
+    ),
     (
         "contradiction",
         rules("{when: R2T nth 1, do: {delay: R2T where R2TSN < 0}}"),
@@ -300,3 +400,23 @@ def test_what_only_some_runs_of_a_matrix_cannot_do_is_not_told() -> None:
 def test_a_name_that_acts_bind_may_be_anything() -> None:
     text = rules("{when: NOP-Out where ITT != none, do: {swap: {pdu: TMF-Request, Function: LUN_RESET, as: x}}}")
     assert found(text + "expect: [{never: R2T of x}]\n") == ()
+
+
+def test_what_cannot_be_comes_with_a_way_out() -> None:
+    (late,) = found(rules("{when: R2T, do: {delay: 90s}}"))
+    assert str(late) == (
+        "x.yaml:4:21: `delay 90s` is ended after 60 s by its `at_most`, and never comes about "
+        "(give it a longer `at_most`, such as `at_most: 180s`)"
+    )
+    (early,) = found(rules("{when: SCSI-Command where conn.phase == security, do: drop}"))
+    assert early.message.endswith("is never true: a SCSI-Command comes when `conn.phase` is full-feature")
+    (fresh,) = found(rules("{when: SCSI-Command where task.R2Ts > 0, do: drop}"))
+    assert (fresh.severity, fresh.message) == (
+        "warning",
+        "nothing but a retry matches this: `task.R2Ts > 0` is never true: `task.R2Ts` is 0 for a new command",
+    )
+    (bare,) = found(rules("{when: Login-Request, do: {corrupt: header-digest}}"))
+    assert str(bare).endswith(
+        "a Login-Request never has a digest (RFC 7143 13.1) "
+        "(`corrupt: {what: header-digest, digest: added}` gives it one)"
+    )

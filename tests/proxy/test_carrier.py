@@ -52,5 +52,5 @@ async def test_the_slots_of_a_pair_that_has_ended_are_forgotten() -> None:
         assert repr(the.relay._carrier) == "<Carrier 1 PDUs in hand>"
         initiator.reset()
         await target.until_reset()
-        await the.until(lambda: not the.relay.pairs)
+        await the.no_pairs()
         assert the.relay._carrier._slots == {}
