@@ -108,6 +108,8 @@ class Proxy:
         """Bring the rules into force, where they were not to be from the start."""
         if self.relay is not None and not self._armed:
             self._armed = True
+            for tracker in self.relay.trackers.values():
+                tracker.recount()
             self.relay.begin()
             self.relay.refresh()
 

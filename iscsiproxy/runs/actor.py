@@ -99,6 +99,7 @@ class Actor:
         self._logins = 0
         self._begun: dict[int, trio.Event] = {}
         self._claimed: set[tuple[int, int]] = set()
+        self._missing: set[str] = set()  #: names that nothing was sent for
 
     def __repr__(self) -> str:
         alive = sum(one.session is not None for one in self._connections.values())
@@ -108,6 +109,9 @@ class Actor:
         """Do every step. Raises ActorError for one that cannot be done; those of a refused login are passed over."""
         steps = self._scenario.actor
         for index, step in enumerate(steps):
+            if step.name == "delay" and self._missing & _names(step):
+                self._context.say(f"the actor's step {index + 1} was passed over: what it waits for was not sent")
+                continue
             if index + 1 < len(steps) and _watches(steps[index + 1]):
                 # What the next step waits for may come at once.
                 self._begin(index + 1)
@@ -208,6 +212,7 @@ class Actor:
         session = connection.session
         if session is None or session.failure is not None:
             self._context.say(f"the actor's step {index + 1} was passed over: its connection is not there")
+            self._missing.add(str(step.params.get("as") or ""))
             return
         again = step.params.get("again")
         if again is not None:
@@ -360,6 +365,14 @@ def _watches(step: Act) -> bool:
     if not isinstance(until, tuple):
         return False
     return all(isinstance(one, Moment) and isinstance(one.steps[0], Pattern) for one in until)
+
+
+def _names(step: Act) -> set[str]:
+    """Name what the PDUs that a step waits for belong to."""
+    until = step.params.get("until")
+    moments = [one for one in until if isinstance(one, Moment)] if isinstance(until, tuple) else []
+    patterns = [one for moment in moments for one in moment.steps if isinstance(one, Pattern)]
+    return {pattern.of for pattern in patterns if pattern.of is not None}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -82,6 +82,11 @@ class Scene:
     def __repr__(self) -> str:
         return f"<Scene at {self.now:.3f} s, {len(self.living)} connections, {len(self.book)} captures>"
 
+    def recount(self) -> None:
+        """Count connections from 1 again: what has been so far was only a preparation."""
+        for tracker in self.trackers.values():
+            tracker.recount()
+
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def looks(self, event: Event, at: float) -> tuple[Look, ...]:

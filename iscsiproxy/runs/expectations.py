@@ -167,6 +167,7 @@ class Watch:
             self._prepare()
         elif event.stage == "fault":
             self._steady = False
+            self._scene.recount()
         elif not self._over:
             self.finish(event.at)
         return event.stage != "fault"

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from iscsiproxy.journal import Lost, Record
-from iscsiproxy.session.events import Closed, Connected, Delivered, FullFeature, Received
+from iscsiproxy.session.events import Closed, Connected, Delivered, FullFeature, Received, Staged
 from iscsiproxy.session.snapshot import Phase, Snapshot
 from iscsiproxy.session.tracker import Tracker
 from iscsiproxy.wire.opcodes import End
@@ -53,6 +53,9 @@ class Replay:
                     tracker.open(entry.conn, entry.at)
             elif isinstance(entry, FullFeature):
                 self._reach(entry)
+            elif isinstance(entry, Staged) and entry.stage == "fault":
+                for tracker in self.trackers.values():
+                    tracker.recount()
             yield record
             if isinstance(entry, Received | Delivered):
                 self._observe(entry)

@@ -278,6 +278,7 @@ class _Run:
         begin = self._now
         fire_by = begin + timing.within + own_waits(self._scenario)
         settled: float | None = None
+        silent: float | None = None
         while not (self._skipped or self._unsettled or self._broken or self._crashes()):
             now = self._now
             try:
@@ -303,6 +304,12 @@ class _Run:
                 if now >= settled:
                     return
                 times.append(settled)
+            elif due is None:
+                # What a window waits for has had its time since the last rule fired.
+                silent = silent or now + timing.within + own_waits(self._scenario)
+                if now >= silent:
+                    return
+                times.append(silent)
             await self._newer(min(times, default=None))
 
     def _acted(self, trouble: str) -> None:

@@ -117,6 +117,10 @@ class Tracker:
             return self._handlers[opcode](connection, pdu, at)
         return self._elsewhere(connection, pdu, opcode, at)
 
+    def recount(self) -> None:
+        """Count connections from 1 again: what has been so far was only a preparation."""
+        self._count = 0
+
     def lost(self, conn: int) -> None:
         """Take note that PDUs passed on a connection unseen.
 

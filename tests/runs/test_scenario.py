@@ -76,6 +76,19 @@ async def test_data_that_the_load_finds_lost_is_a_fail_though_nothing_was_expect
     assert _about(run, "data") == "fail"
 
 
+async def test_connections_are_counted_from_the_fault_on(tmp_path: Path) -> None:
+    text = "victim: target\nrules:\n  - when: SCSI-Command where conn.nth == 1 nth 1\n    do: {note: first}\n"
+    expect = "expect:\n  - at_least: 1 SCSI-Response where conn.nth == 1\n"
+    assert (await play(written(text + expect, tmp_path))).verdict == "pass"
+
+
+async def test_a_window_that_never_opens_does_not_keep_the_run(tmp_path: Path) -> None:
+    text = f"{_HARMLESS}expect:\n  - never: Reject\n    after: Async\n"
+    run = await play(written(text, tmp_path))
+    assert run.verdict == "inconclusive"
+    assert run.seconds < 15
+
+
 @pytest.mark.parametrize("name", _SHIPPED)
 async def test_a_fault_that_never_fires_is_never_a_pass(name: str) -> None:
     run = await play(disarmed(shipped_one(name)))

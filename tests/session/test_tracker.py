@@ -413,3 +413,12 @@ def test_text_without_end_is_not_kept() -> None:
     for number in range(200):
         leg.say(login_request(bytes([65 + number % 26]) * 8000, T=0, NSG=0, C=1))
     assert size_of(leg.tracker) < 1 << 19
+
+
+def test_connections_are_counted_anew() -> None:
+    tracker = Tracker(End.TARGET)
+    tracker.open(1, 0.0)
+    assert tracker.snapshot(1).conn.nth == 1
+    tracker.recount()
+    tracker.open(2, 1.0)
+    assert tracker.snapshot(2).conn.nth == 1
