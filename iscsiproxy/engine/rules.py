@@ -197,7 +197,7 @@ def build_act(act: Act, victim: Victim) -> Built:
     return Built(act, SPECS[act.name], RUNNERS[act.name], fields, params)
 
 
-def _not_ours(act: Built, work: Work) -> Pause | None:
+def _not_ours(act: Built, _: Work) -> Pause | None:
     raise ActError(f"`{act.act.name}` is done by an actor")
 
 

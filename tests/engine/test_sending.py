@@ -34,7 +34,10 @@ def test_without_a_connection_there_is_nowhere_to_send_to() -> None:
 
 @pytest.mark.parametrize(("fields", "reaches"), [("{ITT: fresh, as: copy}", False), ("{as: copy}", True)])
 def test_a_copy_with_a_tag_of_its_own_is_answered_to_nobody(fields: str, reaches: bool) -> None:
-    text = f"rules:\n  - when: SCSI-Command\n    do:\n      - duplicate: {fields}\n  - when: NOP-In of copy\n    do: drop\n"
+    text = (
+        f"rules:\n  - when: SCSI-Command\n    do:\n      - duplicate: {fields}\n"
+        "  - when: NOP-In of copy\n    do: drop\n"
+    )
     talk = Dialogue(text)
     _, copy = talk.say(read(1, 10))
     assert bool(talk.say(scsi_response(copy["ITT"], 101))) is reaches

@@ -333,7 +333,7 @@ FILES_OF = [
     ),
     (
         "contradiction",
-        rules('{when: Initiator-PDU where conn.phase == security and W, do: drop}'),
+        rules("{when: Initiator-PDU where conn.phase == security and W, do: drop}"),
         rules("{when: Initiator-PDU where conn.phase == security, do: drop}"),
     ),
     (

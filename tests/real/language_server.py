@@ -16,6 +16,7 @@ from tests.real.peers import program
 
 __all__ = ["Editor"]
 
+
 class Editor:
     """A session with the server in which one file is open; the file's own first line names its schema."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -90,7 +91,7 @@ class Leg:
 
 def gapless(numbers: dict[str, list[int]]) -> bool:
     """Tell whether the numbers of every connection go on by one, modulo 2^32."""
-    return all((b - a) & 0xFFFFFFFF == 1 for each in numbers.values() for a, b in zip(each, each[1:], strict=False))
+    return all((b - a) & 0xFFFFFFFF == 1 for each in numbers.values() for a, b in pairwise(each))
 
 
 async def test_a_borrowed_cmdsn_every_third_command_of_a_64_mib_write(tmp_path: Path) -> None:

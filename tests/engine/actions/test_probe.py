@@ -14,7 +14,10 @@ def tmf_response(itt: int, stat_sn: int, response: int = 0, **values: int) -> Pd
 
 
 def test_what_is_in_hand_waits_for_the_answer() -> None:
-    text = "rules:\n  - when: SCSI-Command nth 2\n    do:\n      - probe: {pdu: NOP-Out, as: ping}\n      - note: answered\n"
+    text = (
+        "rules:\n  - when: SCSI-Command nth 2\n    do:\n      - probe: {pdu: NOP-Out, as: ping}\n"
+        "      - note: answered\n"
+    )
     talk = Dialogue(text)
     assert len(talk.say(write(1, 10))) == 1
     (ping,) = talk.say(write(2, 11), write(3, 12))
@@ -153,7 +156,8 @@ def test_numbers_that_are_filled_in_later_are_not_told() -> None:
 
 def test_an_r2t_is_answered_by_the_end_of_its_data() -> None:
     talk = Dialogue(
-        "rules:\n  - when: SCSI-Command nth 2\n    do:\n      - probe: {pdu: R2T, DesiredDataTransferLength: 1024, as: mine}\n"
+        "rules:\n  - when: SCSI-Command nth 2\n    do:\n"
+        "      - probe: {pdu: R2T, DesiredDataTransferLength: 1024, as: mine}\n"
         "      - delay: {until: 5s, at_most: 10s}\n"
     )
     talk.say(write(1, 10), write(2, 11))

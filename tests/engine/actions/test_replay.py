@@ -42,10 +42,7 @@ def test_what_is_not_bound_cannot_go() -> None:
 
 
 def test_other_bytes_inside_its_data() -> None:
-    text = (
-        "rules:\n  - when: Data-In nth 1 as n\n"
-        "  - when: SCSI-Response\n    do: {replay: {what: n, data+1: 0xff}}\n"
-    )
+    text = "rules:\n  - when: Data-In nth 1 as n\n  - when: SCSI-Response\n    do: {replay: {what: n, data+1: 0xff}}\n"
     talk = Dialogue(text)
     talk.say(read(1, 10), data_in(1, 0, b"abcd"))
     again, _ = talk.say(scsi_response(1, 101))
