@@ -149,4 +149,5 @@ class Captures:
             line=word.where.line,
             column=word.where.column,
             hint=hint,
+            name=word.text.partition(".")[0],
         )

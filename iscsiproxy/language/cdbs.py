@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from iscsiproxy.language.problems import nearest, problem, quoted
 from iscsiproxy.language.spec import Position
 from iscsiproxy.language.tokens import number_value
@@ -12,15 +14,19 @@ CDB_WORDS = ("READ", "WRITE", "TEST_UNIT_READY", "INQUIRY")
 #: Operation codes of READ(10), WRITE(10), READ(16) and WRITE(16) (SBC)
 _SHORT = {"READ": 0x28, "WRITE": 0x2A}
 _LONG = {"READ": 0x88, "WRITE": 0x8A}
+#: A whole CDB of 6 to 16 bytes, in hex
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){6,16}")
 #: INQUIRY of 255 bytes (SPC)
 _INQUIRY = bytes([0x12, 0, 0, 0, 255, 0])
 
 
 def build_cdb(text: str, where: Position) -> bytes | None:
-    """Make the 16 bytes of the CDB field; None if `text` does not begin with one of the words.
+    """Make the 16 bytes of the CDB field; None if `text` is neither of the words nor plain hex digits.
 
     Numbers that do not fit READ(10) or WRITE(10) make a READ(16) or WRITE(16). Raises FileError.
     """
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text).ljust(16, b"\0")
     word, *rest = text.split() or [""]
     if word not in CDB_WORDS:
         return None

@@ -12,7 +12,8 @@ from typing import Final
 
 from iscsiproxy.errors import FileError
 from iscsiproxy.language.names import Names
-from iscsiproxy.language.problems import nearest, problem, quoted
+from iscsiproxy.language.problems import UnknownNameError, nearest, problem, quoted
+from iscsiproxy.language.shapes import truth_of
 from iscsiproxy.language.spec import (
     Absent,
     Binary,
@@ -43,6 +44,7 @@ from iscsiproxy.language.syntax import (
     UnaryNode,
     Word,
 )
+from iscsiproxy.language.tokens import meant
 from iscsiproxy.language.vocabulary import FUNCTIONS, Type
 
 __all__ = ["NUMERIC", "Checker", "Typed"]
@@ -127,8 +129,19 @@ class Checker:
             case NotNode():
                 return _truth(Not(operand=self.test(node.operand), where=node.where))
             case LogicNode():
-                operands = tuple(self.test(operand) for operand in node.operands)
-                return _truth(Logic(op=node.op, operands=operands, where=node.where))
+                return _truth(Logic(op=node.op, operands=self._tests(node), where=node.where))
+
+    def _tests(self, node: LogicNode) -> tuple[Expr, ...]:
+        """Check the tests that are joined; a name that nothing binds is told only if all else is right."""
+        found, unknown = [], None
+        for operand in node.operands:
+            try:
+                found.append(self.test(operand))
+            except UnknownNameError as error:
+                unknown = unknown or error
+        if unknown is not None:
+            raise unknown
+        return tuple(found)
 
     # --- names and literals ---
 
@@ -142,6 +155,8 @@ class Checker:
                 raise problem(message, node.where, "match them in patterns of their own, or write the number")
             if (beside.words or beside.kind is _K.TEXT) and not self._known(node):
                 raise _no_such_word(node.text, beside, node.where)
+        if not self._known(node):
+            _check_meant(node, beside)
         expr, kind = self.names.resolve(node)
         return Typed(expr, kind)
 
@@ -350,6 +365,15 @@ def _word(node: Name, beside: Type) -> Typed | None:
             raise problem(f"`none` is ffffffff, and `{beside.what}` is not such a tag", node.where)
         return Typed(Literal_(value=_NONE, kind=_K.TAG, where=node.where), Type(_K.TAG))
     return None
+
+
+def _check_meant(node: Name, beside: Type | None) -> None:
+    """Find a quantity in other units, and a flag that is said yes or no of."""
+    truth = truth_of(node.text)
+    if beside is not None and beside.kind is _K.FLAG and truth is not None:
+        raise problem(f"a flag is 0 or 1, not `{node.text}`", node.where, f"did you mean `{int(truth)}`?")
+    if (near := meant(node.text)) is not None:
+        raise problem(f"`{node.text}` is no number", node.where, f"did you mean `{near}`?")
 
 
 def _no_such_word(word: str, beside: Type, where: Position) -> Exception:

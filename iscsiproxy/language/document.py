@@ -260,3 +260,16 @@ def _align(text: str, source: str, start: Position) -> Iterator[Position]:
     places.append((line, found - line_start + 2) if places else (line, start.column))
     for number, column in places:
         yield Position(start.file, number, column)
+
+
+def texts(node: Node) -> Iterator[str]:
+    """Give every text of a document, keys too."""
+    if isinstance(node, Scalar):
+        yield node.text
+    elif isinstance(node, Listing):
+        for item in node.items:
+            yield from texts(item)
+    else:
+        for entry in node.entries:
+            yield entry.key.text
+            yield from texts(entry.value)

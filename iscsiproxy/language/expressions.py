@@ -33,7 +33,7 @@ from iscsiproxy.language.syntax import (
     RangeNode,
     UnaryNode,
 )
-from iscsiproxy.language.tokens import Kind, Token, duration_value, number_value, tokenize
+from iscsiproxy.language.tokens import Kind, Token, duration_value, meant, number_value, tokenize
 from iscsiproxy.language.vocabulary import HEADS, RESERVED
 
 __all__ = ["COMPARISONS", "Cursor", "parse_expression"]
@@ -131,7 +131,17 @@ class Cursor:
             return "`-` subtracts only with blanks around it"
         if token.kind is Kind.TEXT:
             return "a comparison such as `==` is missing"
-        return None
+        return self.unit(self._at - 1)
+
+    def unit(self, at: int) -> str | None:
+        """Give the hint for a number, the token `at`, whose unit stands behind a blank."""
+        if not 0 <= at < len(self.tokens) - 1:
+            return None
+        number, unit = self.tokens[at : at + 2]
+        right = meant(f"{number.text}{unit.text}") or f"{number.text}{unit.text}"
+        numeric = number.kind in (Kind.NUMBER, Kind.DECIMAL) and unit.kind is Kind.WORD
+        fits = numeric and (number_value(right) is not None or duration_value(right) is not None)
+        return f"units stand without a blank: `{right}`" if fits else None
 
     # --- expressions ---
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from iscsiproxy.errors import FileError, UsageError
-from iscsiproxy.language.document import Table, read_yaml
+from iscsiproxy.language.document import Node, Table, read_yaml, texts
 from iscsiproxy.language.joins import check_joins
 from iscsiproxy.language.matrix import combinations, read_params
 from iscsiproxy.language.parameters import override
@@ -15,6 +16,9 @@ from iscsiproxy.language.shapes import as_table
 from iscsiproxy.language.spec import ActSpec, Scenario
 
 __all__ = ["lint", "load", "load_all"]
+
+#: A word that neither stands behind `of` nor before the name of a field
+_BINDABLE = re.compile(r"(?<![\w#.-])(?<!\bof )[A-Za-z_][\w#-]*(?![\w#-])(?!\.[A-Za-z])")
 
 
 def load(
@@ -54,13 +58,18 @@ def load_all(
     Arguments and errors are those of `load`.
     """
     table = as_table(read_yaml(text, file), "a scenario")
-    problems = Problems()
+    problems = Problems(_bindable(table))
     scenarios = _read(table, file, acts, params or {}, axes or {}, problems)
     problems.raise_if_any()
     if built:
         for scenario in scenarios:
             check_joins(scenario)
     return scenarios
+
+
+def _bindable(table: Node) -> frozenset[str]:
+    """Give the words of a file that may bind a name: all but those that only ever look for what another binds."""
+    return frozenset(word[0] for text in texts(table) for word in _BINDABLE.finditer(text))
 
 
 def _read(

@@ -31,7 +31,7 @@ from iscsiproxy.language.spec import (
 )
 from iscsiproxy.language.syntax import MomentNode, NameStep, PatternNode, StepNode, Word
 from iscsiproxy.language.tokens import Kind, duration_value, number_value, tokenize
-from iscsiproxy.language.vocabulary import ITEMS, RESERVED, item_of
+from iscsiproxy.language.vocabulary import HEADS, ITEMS, RESERVED, having_field, item_of
 
 __all__ = ["check_new_name", "moments", "parse_moment", "parse_pattern"]
 
@@ -42,6 +42,8 @@ _SCOPES: tuple[Per, ...] = get_args(Per)
 #: What may follow the items of a pattern, in this order.
 _CLAUSES = ("of", "from", "at", "where")
 _MORE = ("or", *_CLAUSES, *_PICKS, "as")
+#: What is written elsewhere for the word that a test begins with
+_WHERES = ("if", "when", "with", "which", "that", "having", "filter")
 #: What may be given as a name: no dots, which lead to the parts of what it names
 _NEW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_#-]*")
 
@@ -87,6 +89,9 @@ def check_new_name(word: Word) -> str:
 class _Reader(Cursor):
     """Adds the lines of the grammar above to those of expressions."""
 
+    #: Whether the pattern that was read last has a test; None if the last step was no pattern
+    _tested: bool | None = None
+
     def moment(self) -> MomentNode:
         start, where = self.index, self.token.where
         steps = [self._step()]
@@ -96,6 +101,7 @@ class _Reader(Cursor):
 
     def _step(self) -> StepNode:
         token = self.expand()
+        self._tested = None
         if token.kind in (Kind.DURATION, Kind.NUMBER, Kind.DECIMAL):
             return self._wait()
         for word, step in (("barrier", Barrier()), ("fault", FaultReached()), ("released", Released())):
@@ -122,7 +128,8 @@ class _Reader(Cursor):
         token = self.expand()
         value = duration_value(token.text)
         if value is None:
-            raise self.expected("a duration", "a duration is a number and ms, s or min, without a blank: `200ms`")
+            hint = self.unit(self.index) or "a duration is a number and ms, s or min, without a blank: `200ms`"
+            raise self.expected("a duration", hint)
         self.take()
         return value
 
@@ -139,6 +146,7 @@ class _Reader(Cursor):
         condition = self.expression() if self.takes("where") else None
         picks, per_at = self._picks()
         capture, capture_at = self._capture()
+        self._tested = condition is not None
         self._check_order()
         text = self.text_since(start)
         return PatternNode(tuple(items), of, sender, leg, condition, picks, per_at, capture, capture_at, text, where)
@@ -255,6 +263,19 @@ class _Reader(Cursor):
             raise self.expected("a new name behind `as`")
         self.take()
         return Capture(name=check_new_name(Word(token.text, token.where)), each=each), token.where
+
+    def _hint(self) -> str | None:
+        """Say what may have been meant by the token that is left over."""
+        hint = super()._hint()
+        token = self.token
+        if hint or self._tested is None or token.kind not in (Kind.WORD, Kind.SYMBOL):
+            return hint
+        testing = token.text in ("and", "not", "(") or having_field(token.text) or token.text.split(".")[0] in HEADS
+        if testing:
+            return "tests are joined by `and` and `or`" if self._tested else "a test begins with `where`"
+        if token.text.lower() in _WHERES and not self._tested:
+            return "did you mean `where`?"
+        return nearest(token.text, (*_MORE, "then"))
 
     def _check_order(self) -> None:
         """Explain a clause that stands in the wrong place; anything else that is left over is told elsewhere."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from iscsiproxy.language.document import Listing, Node, Scalar, read_yaml
+from iscsiproxy.language.document import read_yaml, texts
 from iscsiproxy.language.findings import Finding, finding, place_of
 from iscsiproxy.language.futile import cut_off, login_digests, unarmed
 from iscsiproxy.language.overlaps import comes_first, covers, needs_pdu, plain, settles, takes_all
@@ -436,22 +436,10 @@ def _unused_axes(scenario: Scenario, text: str) -> Iterator[Finding]:
     if not scenario.axes:
         return
     tree = read_yaml(text, scenario.file)
-    used = set(PARAMETER.findall("\n".join(_texts(tree))))
+    used = set(PARAMETER.findall("\n".join(texts(tree))))
     for name in scenario.axes:
         if name not in used:
             where = scenario.sections["matrix"]
             yield finding(
                 f"axis:{name}", where, f"the axis `{name}` is used nowhere: its runs are all the same", warn=True
             )
-
-
-def _texts(node: Node) -> Iterator[str]:
-    if isinstance(node, Scalar):
-        yield node.text
-    elif isinstance(node, Listing):
-        for item in node.items:
-            yield from _texts(item)
-    else:
-        for entry in node.entries:
-            yield entry.key.text
-            yield from _texts(entry.value)

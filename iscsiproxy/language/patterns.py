@@ -8,7 +8,7 @@ from typing import Literal
 from iscsiproxy.language.captures import Captures, opcodes_of
 from iscsiproxy.language.checker import Checker
 from iscsiproxy.language.names import NOTHING, Hand, Names
-from iscsiproxy.language.problems import problem
+from iscsiproxy.language.problems import UnknownNameError, problem
 from iscsiproxy.language.spec import Bound, Moment, Pattern, Position, Step
 from iscsiproxy.language.syntax import MomentNode, NameStep, PatternNode, Word
 from iscsiproxy.language.vocabulary import ITEMS, TASK_PDUS
@@ -68,14 +68,20 @@ class Patterns:
     def pattern(self, node: PatternNode) -> Pattern:
         """Check one pattern; raises FileError."""
         hand = Hand(opcodes_of([node]), frozenset(item.name for item in node.items if not item.opcodes))
-        if node.of is not None and self.captures.need(node.of).each:
-            raise problem(f"`{node.of.text}` collects; `of` takes a single PDU or connection", node.of.where)
+        unknown = None
+        try:
+            if node.of is not None and self.captures.need(node.of).each:
+                raise problem(f"`{node.of.text}` collects; `of` takes a single PDU or connection", node.of.where)
+        except UnknownNameError as error:
+            unknown = error  # what else is wrong comes first: this may only follow from what could not be read
         sender = self._sender(node)
         where = None
         if node.condition is not None:
             where = Checker(Names(self.captures, hand)).test(node.condition)
         if node.picks.per == "task":
             _check_tasks(node)
+        if unknown is not None:
+            raise unknown
         return Pattern(
             items=node.items,
             of=node.of.text if node.of else None,

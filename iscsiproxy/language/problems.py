@@ -55,6 +55,18 @@ _ALIASES = {
 class UnknownNameError(FileError):
     """A name that nothing binds; not told when the part that binds it may be one that could not be read."""
 
+    def __init__(
+        self, message: str, *, file: str = "", line: int = 0, column: int = 0, hint: str | None = None, name: str = ""
+    ) -> None:
+        super().__init__(message, file=file, line=line, column=column, hint=hint)
+        self.name = name
+
+    def elsewhere(self, message: str) -> UnknownNameError:
+        """Give the same error with another message."""
+        return UnknownNameError(
+            message, file=self.file, line=self.line, column=self.column, hint=self.hint, name=self.name
+        )
+
 
 def quoted(names: Iterable[str]) -> str:
     """List names for a message: `a`, `b` or `c`."""
@@ -90,9 +102,14 @@ def problem(message: str, where: Position, hint: str | None = None) -> FileError
 
 
 class Problems:
-    """Collects the errors of one reading."""
+    """Collects the errors of one reading.
 
-    def __init__(self) -> None:
+    `bindable` are the words of the file that may bind a name, None for any: what none of them says is bound nowhere,
+    whatever could not be read.
+    """
+
+    def __init__(self, bindable: frozenset[str] | None = None) -> None:
+        self._bindable = bindable
         self._found: dict[tuple[int, int, str], FileError] = {}
         self.left_out = False  #: something could not be read, so names may be missing
 
@@ -106,8 +123,12 @@ class Problems:
     def found(self) -> tuple[FileError, ...]:
         """The errors so far, in the order of the file."""
         errors = sorted(self._found.values(), key=lambda error: (error.line, error.column))
-        known = [error for error in errors if not isinstance(error, UnknownNameError)] if self.left_out else errors
+        known = [error for error in errors if not self._in_doubt(error)] if self.left_out else errors
         return tuple((known or errors)[:LIMIT])
+
+    def _in_doubt(self, error: FileError) -> bool:
+        """Tell whether an error may only follow from a part that could not be read."""
+        return isinstance(error, UnknownNameError) and (self._bindable is None or error.name in self._bindable)
 
     def add(self, error: FileError) -> None:
         """Keep an error; the same one at the same place counts once."""
@@ -116,13 +137,10 @@ class Problems:
     def explain(self, circumstance: str) -> None:
         """Say of all errors so far under which circumstance they came up."""
         for key, error in self._found.items():
-            self._found[key] = type(error)(
-                f"{error.message}, {circumstance}",
-                file=error.file,
-                line=error.line,
-                column=error.column,
-                hint=error.hint,
-            )
+            message = f"{error.message}, {circumstance}"
+            place = Position(error.file, error.line, error.column)
+            unknown = isinstance(error, UnknownNameError)
+            self._found[key] = error.elsewhere(message) if unknown else problem(message, place, error.hint)
 
     def part(self, *, binds: bool = False) -> Part:
         """Read one part inside a `with`: an error in it is kept, and the reading goes on behind it.

@@ -11,7 +11,7 @@ from typing import TypeVar
 from iscsiproxy.language.document import Entry, Listing, Node, Scalar, Table
 from iscsiproxy.language.parameters import Parameters
 from iscsiproxy.language.problems import Problems, nearest, problem, quoted
-from iscsiproxy.language.tokens import duration_value, number_value
+from iscsiproxy.language.tokens import duration_value, meant, number_value
 
 __all__ = [
     "as_list",
@@ -22,9 +22,13 @@ __all__ = [
     "duration",
     "entries",
     "text_of",
+    "truth_of",
     "whole",
     "yes_no",
 ]
+
+#: What is written elsewhere for yes and no, or for a flag
+_TRUTHS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 _Word = TypeVar("_Word", bound=str)
 
@@ -89,7 +93,22 @@ def choice(node: Node, words: Iterable[_Word], what: str, parameters: Parameters
 
 def yes_no(node: Node, what: str, parameters: Parameters) -> bool:
     """Give `yes` or `no`."""
+    scalar = as_scalar(node, what)
+    text = parameters.fill(scalar).text
+    if text not in ("yes", "no") and (truth := truth_of(text)) is not None:
+        raise problem(
+            f"{what} is `yes` or `no`, not `{text}`", scalar.position, _did_you_mean("yes" if truth else "no")
+        )
     return choice(node, ("yes", "no"), what, parameters) == "yes"
+
+
+def truth_of(text: str) -> bool | None:
+    """Tell whether a text says yes or no, as it may be written anywhere; None if it says neither."""
+    return _TRUTHS.get(text.lower(), {"1": True, "0": False}.get(text))
+
+
+def _did_you_mean(near: str | None) -> str | None:
+    return near and f"did you mean `{near}`?"
 
 
 def duration(node: Node, what: str, parameters: Parameters) -> float:
@@ -98,7 +117,8 @@ def duration(node: Node, what: str, parameters: Parameters) -> float:
     text = parameters.fill(scalar).text
     value = duration_value(text)
     if value is None:
-        hint = "a duration is a number and ms, s or min, without a blank: `200ms`"
+        hint = _did_you_mean(meant(text, time=True))
+        hint = hint or "a duration is a number and ms, s or min, without a blank: `200ms`"
         raise problem(f"{what} is a duration, not `{text}`", scalar.position, hint)
     return value
 
@@ -109,5 +129,6 @@ def whole(node: Node, what: str, parameters: Parameters, *, least: int = 1) -> i
     text = parameters.fill(scalar).text
     value = number_value(text)
     if value is None or not least <= value < 1 << 64:
-        raise problem(f"{what} is a number of at least {least}, not `{text}`", scalar.position)
+        hint = _did_you_mean(meant(text, time=False))
+        raise problem(f"{what} is a number of at least {least}, not `{text}`", scalar.position, hint)
     return value

@@ -16,13 +16,34 @@ from iscsiproxy.language.parameters import NAME, Parameters
 from iscsiproxy.language.problems import problem
 from iscsiproxy.language.spec import Position
 
-__all__ = ["DURATION", "MAX_TEXT", "SIZE_UNITS", "Kind", "Token", "duration_value", "number_value", "tokenize"]
+__all__ = [
+    "DURATION",
+    "MAX_TEXT",
+    "SIZE_UNITS",
+    "Kind",
+    "Token",
+    "duration_value",
+    "meant",
+    "number_value",
+    "tokenize",
+]
 
 #: The longest expression or moment, in characters
 MAX_TEXT: Final = 4096
 
 SIZE_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
+
+#: What is written elsewhere for these
+_OTHER_UNITS = {
+    "KiB": ("k", "kb", "ki", "kib"),
+    "MiB": ("m", "mb", "mi", "mib"),
+    "GiB": ("g", "gb", "gi", "gib"),
+    "ms": ("msec", "msecs", "millis"),
+    "s": ("sec", "secs", "second", "seconds"),
+    "min": ("m", "mins", "minute", "minutes"),
+}
+_QUANTITY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{1,8})")
 
 DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
 _NUMBER = re.compile(r"0x([0-9A-Fa-f]+)|([0-9]+)(KiB|MiB|GiB)?")
@@ -102,6 +123,20 @@ def duration_value(text: str) -> float | None:
         return None
     # Milliseconds are divided, not multiplied, so that 2900ms is exactly 2.9
     return float(match[1]) / 1000 if match[2] == "ms" else float(match[1]) * _TIME_UNITS[match[2]]
+
+
+def meant(text: str, *, time: bool | None = None) -> str | None:
+    """Give the size or, with `time`, the duration that a text may be meant for; None for either means any."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        return None
+    number, unit = match.groups()
+    for right, others in _OTHER_UNITS.items():
+        near = f"{number}{right}"
+        fits = duration_value(near) if right in _TIME_UNITS else number_value(near)
+        if time in (None, right in _TIME_UNITS) and fits is not None and (unit == right or unit.lower() in others):
+            return near if near != text else None
+    return None
 
 
 def tokenize(scalar: Scalar, parameters: Parameters, start: int = 0) -> list[Token]:

@@ -262,7 +262,8 @@ class Values:
         where: Position = word.where
         hint = nearest(word.text, known) or (f"there are {', '.join(known)}" if known else "there is none here")
         message = f"there is no {what} called `{word.text}`"
-        raise UnknownNameError(message, file=where.file, line=where.line, column=where.column, hint=hint)
+        place = {"file": where.file, "line": where.line, "column": where.column}
+        raise UnknownNameError(message, **place, hint=hint, name=word.text)  # type: ignore[arg-type]
 
     def _offer(self, node: Node, what: str) -> Mapping[str, Expr]:
         found = {}

@@ -9,12 +9,7 @@ import pytest
 from tests.catalogue.harness import Claims
 from tests.catalogue.rows import rows
 
-__all__ = ["missing", "pytest_configure", "pytest_runtest_makereport", "pytest_runtest_setup"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark."""
-    config.addinivalue_line("markers", "row(*ids): the faults of the catalogue that a test proves")
+__all__ = ["missing", "pytest_runtest_makereport", "pytest_runtest_setup"]
 
 
 def pytest_runtest_setup() -> None:

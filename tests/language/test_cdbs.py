@@ -50,3 +50,9 @@ def test_other_texts_are_left_alone(text: str) -> None:
 def test_what_is_wrong(text: str, message: str) -> None:
     with pytest.raises(FileError, match=message):
         build_cdb(text, NOWHERE)
+
+
+def test_a_cdb_may_be_plain_hex() -> None:
+    assert build_cdb("120000002400", NOWHERE) == bytes.fromhex("120000002400").ljust(16, b"\0")
+    assert build_cdb("12000000240", NOWHERE) is None
+    assert build_cdb("12" * 17, NOWHERE) is None
