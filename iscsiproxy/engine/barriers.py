@@ -1,4 +1,4 @@
-"""Barriers: a ping whose answer proves that an end has read past all that was sent before it (LANGUAGE: barrier).
+"""Barriers: a ping whose answer proves that an end has read past all that was sent before it.
 
 To a target it is an immediate NOP-Out, to an initiator a NOP-In with a Target Transfer Tag: both must be answered
 (RFC 7143 11.18, 11.19). Where no ping may be sent, in login and in a discovery session, the next answer to a genuine

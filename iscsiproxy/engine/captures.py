@@ -1,4 +1,4 @@
-"""Captures: what `as NAME` has bound, and what belongs to it (LANGUAGE: `of`)."""
+"""Captures: what `as NAME` has bound, and what belongs to it."""
 
 from __future__ import annotations
 

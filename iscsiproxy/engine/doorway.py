@@ -1,4 +1,4 @@
-"""Whether a connection that comes is let in (LANGUAGE: refuse).
+"""Whether a connection that comes is let in.
 
 The proxy asks before it dials the target. Rules that may refuse see the connection then, all others when it is known
 what becomes of it: at once if it is refused, else when both legs are connected. So everybody sees it once.

@@ -1,4 +1,4 @@
-"""Decides what happens to every PDU; does nothing itself (LANGUAGE: execution).
+"""Decides what happens to every PDU; does nothing itself.
 
 The relay tells the engine what has come in, what has gone out, and when a timer is due; the engine answers with
 commands. The same calls with the same seed give the same commands: there is no clock and no randomness here but what is

@@ -1,4 +1,4 @@
-"""The acts of rules at work: a chain runs rule by rule, act by act, and may pause (LANGUAGE: execution).
+"""The acts of rules at work: a chain runs rule by rule, act by act, and may pause.
 
 All rules that fire on one PDU form one chain, in the order of the file; so delays run one after another and changes add
 up. A rule that fires with nothing in hand is a chain of its own. An act is a function `run(act, work)`; it returns a

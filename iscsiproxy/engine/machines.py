@@ -1,4 +1,4 @@
-"""Machines at work: which rules of which state are in force, and where (LANGUAGE: state machines).
+"""Machines at work: which rules of which state are in force, and where.
 
 A machine has one instance for the run, or one for each session or connection; an instance is in one state. Every rule
 of a state stands among the rules of the engine once, as a `StateRule` that is itself never in force: asked about what

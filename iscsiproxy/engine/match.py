@@ -1,4 +1,4 @@
-"""Patterns compiled: which PDUs and events they mean (LANGUAGE: patterns)."""
+"""Patterns compiled: which PDUs and events they mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moments followed step by step (LANGUAGE: moments).
+"""Moments followed step by step.
 
 A `Course` follows one moment in one scope. It is told of everything that is looked at, of timers, captures and the
 first fault, and says when the last step is met. A last step that is a pattern is met again by every further match.

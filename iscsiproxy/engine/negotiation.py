@@ -1,4 +1,4 @@
-"""Each end is told something else in login (LANGUAGE: `negotiate`).
+"""Each end is told something else in login.
 
 Towards the target the offer of a key becomes another value, towards the initiator the answer does; so two ends that
 keep to the standard hold each other to something that was never agreed on, and no number has to be translated. All

@@ -1,4 +1,4 @@
-"""Which matches count: `after nth every mask chance times`, in this order, counted per scope (LANGUAGE: picking)."""
+"""Which matches count: `after nth every mask chance times`, in this order, counted per scope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One text in several rounds, and one answer for all of them (LANGUAGE: `split_text`).
+"""One text in several rounds, and one answer for all of them.
 
 A Login or Text PDU is cut into pieces. The first goes in its place; the others go one by one, each when the receiver
 has answered the one before. These answers are kept from the sender: what they say is in front of what the last one

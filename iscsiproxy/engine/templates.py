@@ -1,4 +1,4 @@
-"""PDUs made from a template (LANGUAGE: templates): what is not given is right for the connection at that time.
+"""PDUs made from a template: what is not given is right for the connection at that time.
 
 Sequence numbers that are not given are left to the relay, which knows them when it writes; the rest is settled here.
 """

@@ -1,4 +1,4 @@
-"""Expressions compiled to closures (LANGUAGE: expressions).
+"""Expressions compiled to closures.
 
 A compiled expression takes a `Look` and gives a value: int for numbers, tags, codes and flags, str, bytes, float
 seconds, a (key, ASC, ASCQ) tuple for sense, bool for tests, and None for what is absent. Nothing raises: what has no

@@ -90,9 +90,8 @@ class ActReader:
             spec = self._spec(name)
             return self._node(spec, (), (), name.text, node.position)
         if len(node.entries) != 1:
-            hint = "several acts are a list: each begins with `- `; the parameters of one stand below it"
             where = node.entries[1].key.position if node.entries else node.position
-            raise problem("an act is one name with its parameters", where, hint)
+            raise problem("an act is one name with its parameters", where, self._below(node))
         entry = node.entries[0]
         spec = self._spec(entry.key)
         text = f"{spec.name} {_shown(entry.value, self.parameters, top=True)}".strip()
@@ -104,6 +103,26 @@ class ActReader:
             raise problem(f"`{spec.name}` {what}", entry.value.position, hint)
         param = next(param for param in spec.params if param.name == spec.main)
         return self._node(spec, (self._given(param, entry.value),), (), text, entry.key.position)
+
+    def _below(self, table: Table) -> str:
+        """Say where parameters stand that stand beside their act."""
+        for entry in table.entries:
+            spec, rest = self.acts.get(entry.key.text), [one for one in table.entries if one is not entry]
+            names = {param.name for param in (*spec.params, *self._more)} if spec is not None else set()
+            if spec is None or not all(one.key.text in names or _is_field(one.key.text, spec) for one in rest):
+                continue
+            if isinstance(entry.value, Table):
+                rest = [*entry.value.entries, *rest]
+            elif isinstance(entry.value, Scalar) and not entry.value.text:
+                pass
+            elif spec.main is not None:
+                rest = [Entry(Scalar(spec.main, entry.key.position, fixed=True), entry.value), *rest]
+            else:
+                continue
+            plain = all(isinstance(one.value, Scalar) for one in rest)
+            shown = ", ".join(f"{one.key.text}: {_in_braces(one.value)}" for one in rest) if plain else "…"
+            return f"parameters stand below the act: `{spec.name}: {{{shown if len(shown) < 80 else '…'}}}`"
+        return "several acts are a list: each begins with `- `; the parameters of one stand below it"
 
     def _spec(self, name: Scalar) -> ActSpec:
         spec = self.acts.get(name.text)
@@ -320,6 +339,16 @@ def _inside_data(name: str, where: Position) -> tuple[str, Type]:
         hint = "the first byte is `data+0`"
         raise problem(f"`{name}` is no place in a data segment", where, hint)
     return f"data+{offset}", Type(ValueKind.BYTES, f"data+{offset}")
+
+
+def _is_field(name: str, spec: ActSpec) -> bool:
+    return spec.fields and bool(having_field(name))
+
+
+def _in_braces(node: Node) -> str:
+    """Write a value as it may stand inside braces."""
+    text = node.text if isinstance(node, Scalar) else ""
+    return f"'{text}'" if not text or any(sign in text for sign in ",{}[]:#") else text
 
 
 def _shown(node: Node, parameters: Parameters, *, top: bool = False) -> str:

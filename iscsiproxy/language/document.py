@@ -16,7 +16,7 @@ import yaml
 from iscsiproxy.language.problems import problem
 from iscsiproxy.language.spec import Position
 
-__all__ = ["MAX_DEPTH", "MAX_SIZE", "Entry", "Listing", "Node", "Scalar", "Table", "read_yaml"]
+__all__ = ["MAX_DEPTH", "MAX_SIZE", "Entry", "Listing", "Node", "Scalar", "Table", "read_yaml", "texts"]
 
 #: The longest file, in characters
 MAX_SIZE: Final = 256 * 1024

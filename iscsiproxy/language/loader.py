@@ -19,6 +19,7 @@ __all__ = ["lint", "load", "load_all"]
 
 #: A word that neither stands behind `of` nor before the name of a field
 _BINDABLE = re.compile(r"(?<![\w#.-])(?<!\bof )[A-Za-z_][\w#-]*(?![\w#-])(?!\.[A-Za-z])")
+_PUT_TOGETHER = re.compile(r"[\w#-]\$|\$\w+[#-]")
 
 
 def load(
@@ -67,8 +68,13 @@ def load_all(
     return scenarios
 
 
-def _bindable(table: Node) -> frozenset[str]:
-    """Give the words of a file that may bind a name: all but those that only ever look for what another binds."""
+def _bindable(table: Node) -> frozenset[str] | None:
+    """Give the words of a file that may bind a name: all but those that only look for what another binds.
+
+    None if that cannot be told, since names are put together of parameters.
+    """
+    if any(_PUT_TOGETHER.search(text) for text in texts(table)):
+        return None
     return frozenset(word[0] for text in texts(table) for word in _BINDABLE.finditer(text))
 
 

@@ -139,8 +139,8 @@ class Problems:
         for key, error in self._found.items():
             message = f"{error.message}, {circumstance}"
             place = Position(error.file, error.line, error.column)
-            unknown = isinstance(error, UnknownNameError)
-            self._found[key] = error.elsewhere(message) if unknown else problem(message, place, error.hint)
+            name = error.name if isinstance(error, UnknownNameError) else None
+            self._found[key] = problem(message, place, error.hint) if name is None else error.elsewhere(message)
 
     def part(self, *, binds: bool = False) -> Part:
         """Read one part inside a `with`: an error in it is kept, and the reading goes on behind it.

@@ -68,7 +68,7 @@ class Position:
 NOWHERE = Position("", 0, 0)
 
 
-# --- expressions (LANGUAGE: the grammar of `expr`) -------------------------------------------------------------------
+# --- expressions -----------------------------------------------------------------------------------------------------
 
 
 class ValueKind(Enum):

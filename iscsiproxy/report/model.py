@@ -15,7 +15,7 @@ __all__ = ["ORDER", "Evidence", "Finding", "RuleCount", "RunResult", "SuiteResul
 
 Verdict = Literal["pass", "warn", "fail", "inconclusive", "skipped"]
 
-#: From the worst to the best (LANGUAGE 7). What was skipped says nothing, and so weighs nothing.
+#: From the worst to the best. What was skipped says nothing, and so weighs nothing.
 ORDER: Final[tuple[Verdict, ...]] = ("fail", "inconclusive", "warn", "pass", "skipped")
 
 #: Exit codes: something failed; something is not known, or nothing was judged; a fault of this program.

@@ -1,4 +1,4 @@
-"""Judges what comes behind a fault: whether good I/O works again, and over which connection (LANGUAGE: aftermath).
+"""Judges what comes behind a fault: whether good I/O works again, and over which connection.
 
 Good I/O is what the driver says of its own, and a good status that the target really sent behind the fault. Which
 connections met the fault, and who ended them, is read off the events.

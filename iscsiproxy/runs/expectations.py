@@ -1,4 +1,4 @@
-"""Decides what a scenario expects of its victim, from the journal and nothing else (LANGUAGE: expectations).
+"""Decides what a scenario expects of its victim, from the journal and nothing else.
 
 A `Watch` is given every record of a run in order: live ones while it happens, or those of a file afterwards. It says
 the same of both: time is that of the events, and what closes a window behind a barrier is the `Pinged` in the journal.

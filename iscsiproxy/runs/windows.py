@@ -1,4 +1,4 @@
-"""One expectation and its window: from the moment that opens it to the one that closes it (LANGUAGE: expectations).
+"""One expectation and its window: from the moment that opens it to the one that closes it.
 
 Neither the event that opens a window nor the one that closes it (`until`) is inside. A window that closes on time, at
 `until`, behind a barrier or with the connection that the victim ended decides by what was in it; one that is cut off

@@ -1,4 +1,4 @@
-"""Patterns and moments as an expectation sees them: on the victim's leg (LANGUAGE: which leg).
+"""Patterns and moments as an expectation sees them: on the victim's leg.
 
 What the victim really received counts, changed and authored PDUs too, and what it really sent, swallowed PDUs too. So
 a pattern means both, unless `at` or `from` says otherwise. When both ends are victims each PDU is seen once, where its

@@ -67,7 +67,7 @@ def test_removed_in_a_row(start: int) -> None:
 
 @starts
 def test_as_proven_on_the_wire(start: int) -> None:
-    """Every third command is followed by a borrowed number (PROTOCOL 5.1)."""
+    """Every third command is followed by a borrowed number."""
     numbers = numbering(start)
     breaks, owned = [], []
     for n in range(12):
