@@ -6,7 +6,6 @@ import random
 import signal
 import sys
 from collections.abc import Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-#: Where the lanes of a ladder are, in columns.
-_HEAD = "initiator proxy target"
-#: How many rungs of one kind in a row are shown before they are folded.
-_FOLD = 2
 #: What a rung says less of: the ladder is about one task of one connection.
 _SAID = ("ITT=", "TTT=", "LUN=", "CmdSN=", "StatSN=", "ISID=", "ResidualCount=")
 _MILLI = 1000.0
@@ -220,8 +215,10 @@ class _Show:
         self._console.print(f"  [bold green]✓ {yes}[/]" if good else f"  [bold red]✗ {no}[/]")
 
     def _ladder(self, rungs: Sequence[Rung]) -> None:
-        self._line(_HEAD, "dim")
-        for lanes, text, style in _folded(rungs):
+        from iscsiproxy.cli.rungs import HEAD, folded
+
+        self._line(HEAD, "dim")
+        for lanes, text, style in folded(rungs, without=_SAID):
             self._line(f"{lanes}  {text}", style)
 
     def _line(self, text: str, style: str) -> None:
@@ -237,43 +234,3 @@ def _plain(text: str, style: str = "") -> Any:
     from rich.text import Text
 
     return Text(text, style=style)
-
-
-def _folded(rungs: Sequence[Rung]) -> list[tuple[str, str, str]]:
-    """Draw the rungs; of a row of like ones only the first and the last are shown."""
-    drawn: list[tuple[str, str, str]] = []
-    for _, group in groupby(rungs, key=lambda rung: (rung.sender, rung.pdu and rung.pdu.label, rung.arrival)):
-        alike = list(group)
-        if len(alike) <= _FOLD + 2:
-            drawn += map(_drawn, alike)
-        else:
-            drawn += map(_drawn, alike[:_FOLD])
-            drawn.append(("   │      │       │", f"… {len(alike) - _FOLD - 1} more", "dim"))
-            drawn.append(_drawn(alike[-1]))
-    return drawn
-
-
-def _drawn(rung: Rung) -> tuple[str, str, str]:
-    from iscsiproxy.wire.opcodes import End
-
-    right = rung.sender is End.INITIATOR
-    if rung.pdu is None:
-        lanes = "   ├─ ─ ─ ● ─ ─ ─▶│" if right else "   │◀─ ─ ─● ─ ─ ─ ┤"
-        return lanes, f"the {rung.sender} {rung.text}", "bold"
-    text = _short(rung)
-    match rung.arrival:
-        case "never":
-            return "   ├─────▶✗       │" if right else "   │      ✗◀──────┤", f"LOST     {text}", "bold yellow"
-        case "changed":
-            return "   ├─────▶≠──────▶│" if right else "   │◀─────≠◀──────┤", f"CHANGED  {text}", "bold yellow"
-        case "repeated":
-            return "   ├─────▶════════▶│" if right else "   │◀════════◀─────┤", f"TWICE    {text}", "bold yellow"
-        case _:
-            return "   ├──────●──────▶│" if right else "   │◀─────●───────┤", text, ""
-
-
-def _short(rung: Rung) -> str:
-    from iscsiproxy.wire.describe import summary
-
-    assert rung.pdu is not None
-    return " ".join(word for word in summary(rung.pdu).split() if not word.startswith(_SAID))

@@ -72,7 +72,7 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding.")
 def lint_(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check scenario FILES: every error, and what can never happen.
+    """Check scenario FILES: what is wrong in them, and what can never happen.
 
     A rule that can never fire is an error, a name that nothing uses a warning. Without FILES the shipped ones are
     checked. Exit code 2 if there is any error.

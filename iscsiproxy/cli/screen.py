@@ -7,13 +7,12 @@ with the same facts.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TextIO
 
 import click
 
+from iscsiproxy.cli.plain import Lines
 from iscsiproxy.session.events import (
     Closed,
     Connected,
@@ -41,10 +40,9 @@ class Screen:
     """Prints events to `out`. `verbosity` 0: faults and failures; 1: connections and decisions; 2: every PDU."""
 
     def __init__(self, out: TextIO, *, as_json: bool, verbosity: int) -> None:
-        self._out = out
+        self._print = Lines(out)
         self.as_json = as_json
         self._verbosity = verbosity
-        self._gone = False
 
     @property
     def wants_pdus(self) -> bool:
@@ -75,20 +73,6 @@ class Screen:
     def line(self, text: str, **style: Any) -> None:
         """Print a line for people; colour only on a terminal."""
         self._print(click.style(text, **style))
-
-    def _print(self, line: str) -> None:
-        if self._gone:
-            return
-        try:
-            click.echo(line, file=self._out)
-        except BrokenPipeError:
-            # Whoever read this has read enough; the connections do not depend on it.
-            self._gone = True
-            with suppress(OSError, ValueError):
-                number = self._out.fileno()
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, number)
-                os.close(nowhere)
 
 
 def _level(event: Event) -> int:

@@ -6,7 +6,8 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import get_terminal_size
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from iscsiproxy.cli.peers import Seconds
+from iscsiproxy.cli.plain import Lines
 from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.report.model import RunResult, SuiteResult, exit_code
 from iscsiproxy.report.result import run_facts, suite_facts
@@ -25,6 +27,7 @@ from iscsiproxy.runs.selection import collect, parse_choice, run_name
 if TYPE_CHECKING:
     import trio
     from rich.status import Status
+    from rich.text import Text
 
     from iscsiproxy.runs.suite import SuitePlan
 
@@ -33,13 +36,11 @@ __all__ = ["command"]
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "red", "inconclusive": "magenta", "skipped": "blue"}
 #: Where what did not pass is kept, unless the user says where everything is
 _SPARE = "iscsiproxy-runs"
-#: The target cannot be had: nothing was judged
-_NOTHING = 3
-
 _EPILOG = """\b
 Exit codes: 0 at least one pass, no fail, nothing inconclusive; 1 a fail (with --fail-on warn: or a warning);
 2 bad usage, or a file that cannot be read or written; 3 something is inconclusive, or nothing was judged (no target,
-too); 70 an error of this program; 130 or 143 ended by Ctrl-C or SIGTERM.
+too); 70 an error of this program; 130 or 143 ended by Ctrl-C or SIGTERM. A closed pipe (`| head`) changes none
+of this: the runs go on.
 
 \b
 Examples:
@@ -95,8 +96,9 @@ def command(scenarios: tuple[str, ...], **options: Any) -> None:
     if not wanted:
         raise UsageError(f"-k {options['choice']!r}: no run has this (`--list` shows them all)")
     if options["listing"]:
+        show_line = Lines(sys.stdout)
         for scenario in wanted:
-            click.echo(_listed(scenario.title, run_name(scenario), as_json=options["as_json"]))
+            show_line(_listed(scenario.title, run_name(scenario), as_json=options["as_json"]))
         return
 
     import trio
@@ -177,10 +179,13 @@ async def _main(plan: SuitePlan, show: _Json | _Show, options: Mapping[str, Any]
     import trio
 
     from iscsiproxy.report.junit import junit
-    from iscsiproxy.runs.suite import run_suite, write_suite
+    from iscsiproxy.runs.suite import Done, run_suite, write_suite
+    from iscsiproxy.runs.targets import HURRY
 
-    interrupt = trio.Event()
+    interrupt, hurry = trio.Event(), trio.Event()
+    HURRY.set(hurry)
     caught = 0
+    done = Done(plan)
     result: SuiteResult | None = None
     async with trio.open_nursery() as nursery:
 
@@ -191,7 +196,8 @@ async def _main(plan: SuitePlan, show: _Json | _Show, options: Mapping[str, Any]
                 async for number in signals:
                     if not caught:
                         show.said("ending: faults are cleared; once more, and it ends at once")
-                    elif caught:
+                    else:
+                        hurry.set()
                         nursery.cancel_scope.cancel()
                     caught = number
                     interrupt.set()
@@ -199,12 +205,14 @@ async def _main(plan: SuitePlan, show: _Json | _Show, options: Mapping[str, Any]
         await nursery.start(obey)
         try:
             with show:
-                result = await run_suite(plan, show, interrupt)
+                result = await run_suite(plan, show, interrupt, done=done)
         except PeerError as error:
-            click.echo(f"iscsiproxy: {error}", err=True)
+            Lines(sys.stderr)(f"iscsiproxy: {error}")
+            for run in done.give_up(str(error)):
+                show.missed(run)
         nursery.cancel_scope.cancel()
-    if result is None:
-        return 128 + caught if caught else _NOTHING
+    if result is None:  # it was ended in the midst, or the target cannot be had
+        result = done.result(interrupted=bool(caught))
     show.over(result)  # first of all: whatever becomes of the files, the verdicts are told
     if plan.folder is not None:
         write_suite(result, plan.folder, fail_on_warn=plan.fail_on_warn)
@@ -221,6 +229,7 @@ class _Json:
 
     def __init__(self, plan: SuitePlan) -> None:
         self._plan = plan
+        self._out, self._aside = Lines(sys.stdout), Lines(sys.stderr)
 
     def __enter__(self) -> Self:
         return self
@@ -233,9 +242,16 @@ class _Json:
     def begun(self, name: str, number: int, count: int) -> None:
         """Say nothing: what counts is the end."""
 
+    def staged(self, stage: str) -> None:
+        """Say nothing: it is in the journal."""
+
+    def missed(self, run: RunResult) -> None:
+        """Print the run, although nothing was done."""
+        self.ended(run)
+
     def said(self, text: str) -> None:
         """Say it where people look."""
-        click.echo(text, err=True)
+        self._aside(text)
 
     def ended(self, run: RunResult) -> None:
         """Print the run."""
@@ -248,7 +264,28 @@ class _Json:
     def _print(self, facts: dict[str, Any]) -> None:
         import json
 
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        self._out(json.dumps(facts, ensure_ascii=False))
+
+
+class _Progress:
+    """The line that lives while a run lasts: which one, what it is at, and for how long."""
+
+    def __init__(self, name: str, number: int, count: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stage = ""
+        self._title = f"{number}/{count} {name}"
+        self._clock = clock
+        self._began = clock()
+
+    def __repr__(self) -> str:
+        return f"<Progress {self}>"
+
+    def __str__(self) -> str:
+        return f"{self._title}  {f'{self.stage} ' if self.stage else ''}{self._clock() - self._began:.0f} s"
+
+    def __rich__(self) -> Text:
+        from rich.text import Text
+
+        return Text(str(self), no_wrap=True, overflow="ellipsis")
 
 
 class _Show:
@@ -261,6 +298,9 @@ class _Show:
         self._verbose = verbose
         self._width = max(len(name) for name, _ in names(plan.scenarios, plan.repeat))
         self._status: Status | None = None
+        self._progress: _Progress | None = None
+        self._missed = False
+        self._out, self._aside = Lines(sys.stdout), Lines(sys.stderr)
 
     def __enter__(self) -> Self:
         if sys.stdout.isatty():
@@ -269,7 +309,7 @@ class _Show:
             self._status = Console(highlight=False).status("", spinner="dots")
             self._status.start()
         plan = self._plan
-        click.echo(f"target {plan.target.shown}, initiator {plan.initiator.shown}, seed {plan.seed}")
+        self._out(f"target {plan.target.shown}, initiator {plan.initiator.shown}, seed {plan.seed}")
         return self
 
     def __exit__(
@@ -280,34 +320,49 @@ class _Show:
 
     def begun(self, name: str, number: int, count: int) -> None:
         """Show which one is run."""
+        self._progress = _Progress(name, number, count)
         if self._status is not None:
-            from rich.text import Text
+            self._status.update(self._progress)
 
-            self._status.update(Text(f"{number}/{count} {name}"))
+    def staged(self, stage: str) -> None:
+        """Show what it is at."""
+        if self._progress is not None:
+            self._progress.stage = stage
+
+    def missed(self, run: RunResult) -> None:
+        """Say nothing: the reason was told, and it is that of them all."""
+        self._missed = True
 
     def said(self, text: str) -> None:
         """Print it, if it matters to who watches."""
         if self._verbose or not text.startswith("the initiator: "):
-            click.secho(text, dim=True, err=True)
+            self._aside(click.style(text, dim=True))
 
     def ended(self, run: RunResult) -> None:
         """Print the run."""
         self._line(run)
         for one in detail(run, everything=self._verbose):
-            click.echo(fitted(one, self._columns()))
+            self._out(fitted(one, self._columns()))
+        if self._verbose and run.verdict == "fail":
+            from iscsiproxy.cli.rungs import around
+
+            width = self._columns()
+            for rung in around(run):
+                text = f"      {rung}"
+                self._out(f"{text[: width - 1]}…" if 0 < width < len(text) else text)
 
     def over(self, result: SuiteResult) -> None:
         """Print the table, if one line is not enough, and the sum."""
         bad = [run for run in result.runs if run.verdict not in ("pass", "skipped")]
-        if len(result.runs) > 1 and bad:
-            click.echo("")
+        if len(result.runs) > 1 and bad and not self._missed:
+            self._out("")
             for run in bad:
                 self._line(run)
-        click.secho(fitted(summary(result), self._columns()), bold=True)
+        self._out(click.style(fitted(summary(result), self._columns()), bold=True))
 
     def _line(self, run: RunResult) -> None:
         text = fitted(line(run, width=self._width), self._columns(), hang=HANG)
-        click.secho(text, fg=_COLOURS[run.verdict])
+        self._out(click.style(text, fg=_COLOURS[run.verdict]))
 
     def _columns(self) -> int:
         """Give the width of the terminal; 0 for a file or a pipe, whose lines stay whole."""

@@ -138,7 +138,8 @@ class BackgroundFile:
     def close(self, *, final: Callable[[int], bytes] | None = None, timeout: float = 5.0) -> bool:
         """Write what waits, then `final(lost)`, and close; blocks for at most about `timeout` seconds.
 
-        Returns True if all that was put is in the file. What was not written by then counts as lost. Idempotent.
+        A disk that takes nothing, a full one, is tried once more and not waited for. Returns True if all that was put
+        is in the file. What was not written by then counts as lost. Idempotent.
         """
         with self._lock:
             if not self._closing:
@@ -243,11 +244,14 @@ class BackgroundFile:
         """
         pause = _FIRST_RETRY
         while size:
+            closing = self._closing
             try:
                 count = os.writev(self._fd, buffers[:_MOST_BUFFERS])
             except OSError as error:
                 self.failure = error
-                if time.monotonic() + pause >= self._deadline:
+                # Who is slow may be waited for; a disk that is full is given one last try, and nobody waits for it.
+                late = not isinstance(error, BlockingIOError) and closing
+                if late or time.monotonic() + pause >= self._deadline:
                     return False
                 if self._closed.wait(pause):
                     time.sleep(_FIRST_RETRY)

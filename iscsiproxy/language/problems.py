@@ -138,9 +138,11 @@ class Problems:
         """Say of all errors so far under which circumstance they came up."""
         for key, error in self._found.items():
             message = f"{error.message}, {circumstance}"
-            place = Position(error.file, error.line, error.column)
-            name = error.name if isinstance(error, UnknownNameError) else None
-            self._found[key] = problem(message, place, error.hint) if name is None else error.elsewhere(message)
+            if isinstance(error, UnknownNameError):
+                self._found[key] = error.elsewhere(message)
+            else:
+                place = Position(error.file, error.line, error.column)
+                self._found[key] = problem(message, place, error.hint)
 
     def part(self, *, binds: bool = False) -> Part:
         """Read one part inside a `with`: an error in it is kept, and the reading goes on behind it.

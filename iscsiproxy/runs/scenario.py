@@ -47,21 +47,29 @@ _LOGIN: Final = (Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE)
 _TEXT: Final = (Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE)
 
 
-async def run_scenario(plan: RunPlan, *, say: Callable[[str], None], interrupt: trio.Event) -> RunResult:
+async def run_scenario(
+    plan: RunPlan,
+    *,
+    say: Callable[[str], None],
+    interrupt: trio.Event,
+    staged: Callable[[str], None] | None = None,
+) -> RunResult:
     """Play it and judge it. Whatever goes wrong in it is part of the result, but for UserError, which is raised.
 
-    `interrupt` ends it early and cleanly: everything is cleared, and the result is inconclusive.
+    `interrupt` ends it early and cleanly: everything is cleared, and the result is inconclusive. `staged` is told of
+    each stage that begins.
     """
-    return await _Run(plan, say).play(interrupt)
+    return await _Run(plan, say, staged).play(interrupt)
 
 
 class _Run:
     """One run while it lasts."""
 
-    def __init__(self, plan: RunPlan, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: RunPlan, say: Callable[[str], None], staged: Callable[[str], None] | None) -> None:
         scenario = plan.scenario
         self._plan = plan
         self._say = say
+        self._staged = staged
         self._facts = known_facts(plan)
         self._scenario = with_facts(scenario, self._facts)
         self._watch = Watch(self._scenario, seed=plan.seed)
@@ -398,6 +406,8 @@ class _Run:
 
     def _enter(self, stage: Literal["steady", "fault", "aftermath", "cleared"]) -> None:
         self._stage = stage
+        if self._staged is not None:
+            self._staged(stage)
         if self._relay is not None:
             name = self._plan.name
             self._relay.tell(lambda n, at: Staged(n=n, at=at, conn=0, stage=stage, text=name))

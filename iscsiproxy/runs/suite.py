@@ -27,7 +27,7 @@ from iscsiproxy.peers.initiator.session import discover, open_session
 from iscsiproxy.peers.initiator.settings import InitiatorSettings, random_isid
 from iscsiproxy.proxy import Address
 from iscsiproxy.report.junit import junit
-from iscsiproxy.report.model import RunResult, SuiteResult
+from iscsiproxy.report.model import Finding, RunResult, SuiteResult
 from iscsiproxy.report.result import run_json, suite_json
 from iscsiproxy.runs.disks import find_disks
 from iscsiproxy.runs.initiators import InitiatorSpec
@@ -37,7 +37,7 @@ from iscsiproxy.runs.scratch import Extent
 from iscsiproxy.runs.selection import run_name
 from iscsiproxy.runs.targets import Target, TargetSpec, opened
 
-__all__ = ["Listener", "SuitePlan", "file_name", "looked", "names", "run_suite", "seed_of", "write_suite"]
+__all__ = ["Done", "Listener", "SuitePlan", "file_name", "looked", "names", "run_suite", "seed_of", "write_suite"]
 
 #: Of a name of a run, what can be no part of a file's name everywhere
 _ODD = re.compile(r"[^A-Za-z0-9_.,=#+-]+")
@@ -80,6 +80,9 @@ class Listener(Protocol):
     def begun(self, name: str, number: int, count: int) -> None:
         """Hear that a run begins, the `number`th of `count`."""
 
+    def staged(self, stage: str) -> None:
+        """Hear that the next stage of the run begins."""
+
     def said(self, text: str) -> None:
         """Hear something that a user may want to know."""
 
@@ -99,14 +102,65 @@ def seed_of(seed: int, name: str) -> int:
     return Random(f"{seed}/{name}").randrange(1 << 32)
 
 
-async def run_suite(plan: SuitePlan, listener: Listener, interrupt: trio.Event) -> SuiteResult:
-    """Run it all, until `interrupt`; what was done until then is in the result.
+class Done:
+    """The runs of a suite that have ended: they are there whatever becomes of the others."""
+
+    def __init__(self, plan: SuitePlan) -> None:
+        self.plan = plan
+        self.todo = tuple(names(plan.scenarios, plan.repeat))
+        self.runs: list[RunResult] = []
+        self._began, self._started = trio.current_time(), time.time()
+
+    def __repr__(self) -> str:
+        return f"<Done {len(self.runs)} of {len(self.todo)} runs>"
+
+    def give_up(self, why: str) -> Sequence[RunResult]:
+        """Take the runs that there were to be yet for inconclusive, and give them."""
+        left = [
+            RunResult(
+                name=name,
+                scenario=scenario.name,
+                verdict="inconclusive",
+                findings=(Finding(about="target", verdict="inconclusive", text=why),),
+                title=scenario.title,
+                victim=scenario.victim,
+                file=scenario.file,
+                axes=dict(scenario.axes),
+                params=dict(scenario.params),
+                covers=scenario.covers,
+                cites=scenario.cites,
+                seed=seed_of(self.plan.seed, name),
+            )
+            for name, scenario in self.todo[len(self.runs) :]
+        ]
+        self.runs += left
+        return left
+
+    def result(self, *, interrupted: bool) -> SuiteResult:
+        """Give what it has come to so far."""
+        plan = self.plan
+        return SuiteResult(
+            runs=tuple(self.runs),
+            target=plan.target.shown,
+            initiator=plan.initiator.shown,
+            seed=plan.seed,
+            program=f"iscsiproxy {__version__}",
+            started=datetime.fromtimestamp(self._started, UTC).isoformat(),
+            seconds=trio.current_time() - self._began,
+            interrupted=interrupted,
+            asked=len(self.todo),
+        )
+
+
+async def run_suite(
+    plan: SuitePlan, listener: Listener, interrupt: trio.Event, *, done: Done | None = None
+) -> SuiteResult:
+    """Run it all, until `interrupt`; what was done until then is in the result, and in `done` however this ends.
 
     Raises UserError for what the user has to put right, PeerError if the target cannot be had at all.
     """
-    began, started = trio.current_time(), time.time()
-    runs: list[RunResult] = []
-    todo = list(names(plan.scenarios, plan.repeat))
+    done = Done(plan) if done is None else done
+    todo = done.todo
     async with AsyncExitStack() as stack:
         target: Target | None = None
         if plan.target.kind != "embedded" and todo:
@@ -116,22 +170,12 @@ async def run_suite(plan: SuitePlan, listener: Listener, interrupt: trio.Event) 
                 break
             listener.begun(name, number, len(todo))
             run = await _one(plan, name, scenario, target, listener, interrupt)
-            runs.append(run)
+            done.runs.append(run)
             listener.ended(run)
             bad = run.verdict in ("fail", "inconclusive") or (run.verdict == "warn" and plan.fail_on_warn)
             if plan.stop_at_fail and bad:
                 break
-    return SuiteResult(
-        runs=tuple(runs),
-        target=plan.target.shown,
-        initiator=plan.initiator.shown,
-        seed=plan.seed,
-        program=f"iscsiproxy {__version__}",
-        started=datetime.fromtimestamp(started, UTC).isoformat(),
-        seconds=trio.current_time() - began,
-        interrupted=interrupt.is_set(),
-        asked=len(todo),
-    )
+    return done.result(interrupted=interrupt.is_set())
 
 
 async def _one(
@@ -165,6 +209,7 @@ async def _one(
                 ),
                 say=listener.said,
                 interrupt=interrupt,
+                staged=listener.staged,
             )
             return _kept(plan, run, folder, listener)
 

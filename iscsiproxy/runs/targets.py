@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import IO, Final, Literal
@@ -39,6 +40,7 @@ from iscsiproxy.proxy import Address, parse_address
 __all__ = [
     "BLOCK",
     "BLOCKS",
+    "HURRY",
     "IQN",
     "Target",
     "TargetSpec",
@@ -60,6 +62,8 @@ _LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 15.0
 _PATIENCE = 5.0
 _LOOK_AGAIN = 0.02
+#: Set when nobody wants to wait any more: then children are not given time to end
+HURRY: ContextVar[trio.Event | None] = ContextVar("HURRY", default=None)
 #: What is told of the output of a command that went wrong, in bytes
 _TAIL = 1000
 _PASSWORD = re.compile(r"(iscsi://[^\s%/@]*)%[^\s@]*@")
@@ -250,10 +254,25 @@ async def child(
         with trio.CancelScope(shield=True):
             if process.poll() is None:
                 _signal(process, signal.SIGTERM)
-                with trio.move_on_after(_PATIENCE):
-                    await process.wait()
+                await _ended(process)
                 _signal(process, signal.SIGKILL)  # what a script has started does not always end with it
                 await process.wait()
+
+
+async def _ended(process: trio.Process) -> None:
+    """Wait until a child has ended, as long as it is given time for that."""
+    hurry = HURRY.get()
+    async with trio.open_nursery() as nursery:
+        if hurry is not None:
+
+            async def give_up() -> None:
+                await hurry.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(give_up)
+        with trio.move_on_after(_PATIENCE):
+            await process.wait()
+        nursery.cancel_scope.cancel()
 
 
 def _signal(process: trio.Process, number: signal.Signals) -> None:

@@ -8,19 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from iscsiproxy.cli.demo import _drawn, _folded
-from iscsiproxy.runs.ladder import Rung
-from iscsiproxy.wire.opcodes import End, Opcode
-from iscsiproxy.wire.pdu import Pdu
 from tests.cli.program import PROGRAM, program
 
 __all__: list[str] = []
-
-DATA = Pdu.build(Opcode.DATA_OUT, b"data", ITT=1, TTT=2)
-
-
-def rung(arrival: str = "whole", sender: End = End.INITIATOR, pdu: Pdu | None = DATA, text: str = "") -> Rung:
-    return Rung(conn=1, at=0.0, sender=sender, pdu=pdu, arrival=arrival, text=text)  # type: ignore[arg-type]
 
 
 def test_the_whole_of_it_in_80_columns_without_colour() -> None:
@@ -68,21 +58,6 @@ def test_titles_are_wrapped_under_themselves() -> None:
     lines = done.stdout.splitlines()
     (at,) = [n for n, line in enumerate(lines) if line.startswith(" Fault 1 of 3  data_out_lost")]
     assert lines[at + 1].rstrip() == " arrives"
-
-
-def test_a_rung_says_without_colour_what_became_of_it() -> None:
-    assert [_drawn(rung(arrival))[1].split()[0] for arrival in ("whole", "never", "changed", "repeated")] == [
-        *("Data-Out", "LOST", "CHANGED", "TWICE")
-    ]
-    assert _drawn(rung(pdu=None, sender=End.TARGET, text="closes the connection"))[1] == (
-        "the target closes the connection"
-    )
-
-
-def test_long_rows_of_like_rungs_are_folded() -> None:
-    texts = [text for _, text, _ in _folded([rung()] * 8 + [rung("never")] + [rung()] * 4)]
-    assert texts[2] == "… 5 more"
-    assert len(texts) == 4 + 1 + 4
 
 
 @pytest.mark.parametrize("args", [(), ("--json",)])

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from iscsiproxy.cli.test import _Progress
 from tests.cli.program import PROGRAM, program
 
 __all__: list[str] = []
@@ -168,3 +173,102 @@ def test_a_signal_ends_it_with_a_report(tmp_path: Path) -> None:
     assert '"stage":"cleared"' in journal.read_text()
     assert journal.read_text().rstrip().splitlines()[-1].startswith('{"e":"end"')
     assert json.loads((home / "result.json").read_text())["interrupted"]
+
+
+def test_a_target_that_is_not_there_is_reported_all_the_same(tmp_path: Path) -> None:
+    home, junit = tmp_path / "home", tmp_path / "j.xml"
+    args = ("test", _file(tmp_path), "--target", "127.0.0.1:1", "--run-dir", str(home), "--junit", str(junit))
+    done = program(*args, cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.startswith("iscsiproxy: the target 127.0.0.1:1: no connection")
+    assert done.stdout.splitlines()[1].startswith("2 inconclusive in "), "the reason is told once"
+    whole = json.loads((home / "result.json").read_text())
+    assert (whole["exit"], whole["counts"]["inconclusive"], len(whole["runs"])) == (3, 2, 2)
+    assert ET.fromstring(junit.read_bytes()).get("tests") == "2"
+    done = program(*args, "--json", cwd=tmp_path)
+    first, second, last = map(json.loads, done.stdout.splitlines())
+    assert (first["verdict"], second["name"], last["event"]) == ("inconclusive", "fast[which=2]", "summary")
+    assert "no connection" in first["findings"][0]["text"]
+    assert (done.returncode, last["exit"], last["asked"], last["interrupted"]) == (3, 3, 2, False)
+
+
+#: Ends at once when it is called first; then it goes on for ever, and does not end because it is asked to
+_STUBBORN = """#!/bin/sh
+if [ -e once ]; then trap '' TERM; touch again; while :; do sleep 0.2; done; fi
+touch once
+exit 1
+"""
+
+
+def test_a_second_signal_ends_it_at_once_with_a_report(tmp_path: Path) -> None:
+    command, home = tmp_path / "stubborn", tmp_path / "home"
+    command.write_text(_STUBBORN)
+    command.chmod(0o755)
+    args = (*PROGRAM, "test", _file(tmp_path), "--initiator", f"{command} {{url}}", "--run-dir", str(home))
+    with subprocess.Popen(
+        args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ, cwd=tmp_path
+    ) as process:
+        try:
+            while process.poll() is None and not (tmp_path / "again").exists():
+                time.sleep(0.01)
+            assert process.stderr is not None
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.readline().startswith("ending: faults are cleared")
+            begin = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+            took = time.monotonic() - begin
+        finally:
+            process.kill()
+    assert (process.returncode, err) == (128 + signal.SIGINT, "")
+    assert took < 2.5, "it is not given the time to end by itself"
+    assert out.splitlines()[-1].startswith("1 inconclusive, 1 not run in ")
+    assert json.loads((home / "result.json").read_text())["interrupted"]
+    assert ET.fromstring((home / "junit.xml").read_bytes()).get("tests") == "1"
+
+
+@pytest.mark.parametrize("args", [(), ("--json",), ("--list",)])
+def test_a_reader_who_has_read_enough_changes_nothing(tmp_path: Path, args: tuple[str, ...]) -> None:
+    junit = tmp_path / "j.xml"
+    command = (*PROGRAM, "test", _file(tmp_path), "--junit", str(junit), *args)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (0, b"")
+    assert junit.exists() is ("--list" not in args)
+
+
+def test_a_fail_comes_with_what_was_around_it_if_asked(tmp_path: Path) -> None:
+    args = ("test", _file(tmp_path, "fail"), "-p", "which=2", "--seed", "1")
+    assert "initiator proxy target" not in program(*args, cwd=tmp_path).stdout
+    lines = program(*args, "-v", cwd=tmp_path).stdout.splitlines()
+    at = lines.index("      initiator proxy target")
+    drawn = [line for line in lines[at + 1 :] if "│" in line]
+    assert 3 <= len(drawn) <= 10
+    assert any("SCSI-Response" in line or "Data-In" in line for line in drawn)
+    assert lines[at + 1 + len(drawn)].startswith("1 fail in "), "it stands at the end of the run"
+
+
+def test_the_line_that_lives_says_the_stage_and_the_time() -> None:
+    now = 100.0
+    progress = _Progress("lost[n=2]", 3, 9, clock=lambda: now)
+    assert str(progress) == "3/9 lost[n=2]  0 s"
+    progress.stage, now = "fault", 112.4
+    assert str(progress) == "3/9 lost[n=2]  fault 12 s"
+    assert progress.__rich__().plain == "3/9 lost[n=2]  fault 12 s"
+
+
+def test_on_a_terminal_the_stages_are_shown(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = (*PROGRAM, "test", _file(tmp_path), "-p", "which=1")
+    seen = b""
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, cwd=tmp_path, env=env) as process:
+        os.close(theirs)
+        with suppress(OSError):  # the other end is closed
+            while data := os.read(ours, 4096):
+                seen += data
+        assert process.wait(30) == 0
+    os.close(ours)
+    assert re.search(rb"1/1 fast\[which=1\]  (steady|fault|aftermath) \d s", seen)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -192,3 +193,27 @@ def test_its_repr_tells_its_state(tmp_path: Path) -> None:
     assert repr(file) == "<BackgroundFile journal open, 0 bytes wait, 0 records lost>"
     file.close()
     assert "closed" in repr(file)
+
+
+def test_a_full_disk_is_not_waited_for_at_the_close() -> None:
+    file = BackgroundFile("/dev/full", missing=missing, linger=0.0)
+    put(file, b"record")
+    with suppress(TimeoutError):
+        file.flush(0.2)
+    assert file.failure is not None
+    begin = time.monotonic()
+    assert not file.close(timeout=5.0)
+    assert time.monotonic() - begin < 1.0
+    assert file.lost == 1
+    assert file.failure.errno == errno.ENOSPC
+
+
+def test_a_slow_reader_is_waited_for_at_the_close(pipe: tuple[int, int]) -> None:
+    os.set_blocking(pipe[1], False)
+    file = BackgroundFile(pipe[1], missing=missing, linger=0.0)
+    put(file, bytes(2 * PIPE))
+    file.flush(0.1)
+    reader = threading.Timer(0.1, read_exactly, (pipe[0], 2 * PIPE))
+    reader.start()
+    assert file.close(timeout=5.0)
+    reader.join()

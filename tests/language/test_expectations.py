@@ -109,7 +109,9 @@ def test_what_is_no_expectation(written: str, column: int, message: str, hint: s
 
 
 def test_every_wrong_line_is_told() -> None:
-    found = errors_of(RULES + "expect:\n  - first:\n    - pass: X nth 1\n    - fail: Y nth 1\n  - never: R2T of m\n")
+    text = RULES + "expect:\n  - first:\n    - pass: X nth 1\n    - fail: Y nth 1\n  - never: R2T of m\n"
+    assert [error.line for error in errors_of(text)] == [7, 8, 9]
+    found = errors_of(text.replace("X nth 1", "X nth 1 as m"))
     assert [error.line for error in found] == [7, 8], "and `m` may be bound by what is wrong above"
 
 

@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from iscsiproxy import language
+from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import FileError, UsageError
 from iscsiproxy.language.loader import lint, load, load_all
 from iscsiproxy.language.spec import Bound, Moment, Pattern, Picks, Scenario
@@ -207,3 +208,94 @@ def test_every_text_of_a_moment_reads_as_the_same_moment(name: str) -> None:
         text = f"scenario: x\nvictim: {scenario.victim}\nrules:\n{rule}{BOUND}"
         (again,) = load(text, file="x.yaml", acts=ACTS, built=False).rules[0].when
         assert shape(again) == shape(moment)
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong", "hint"),
+    [
+        (
+            "{when: SCSI-Command where EDTL > 64 KiB, do: drop}",
+            "`KiB` does not",
+            "units stand without a blank: `64KiB`",
+        ),
+        ("{when: SCSI-Command then 5 s, do: close}", "expected a duration", "units stand without a blank: `5s`"),
+        ("{when: SCSI-Command and W, do: drop}", "`and` does not belong here", "a test begins with `where`"),
+        ("{when: SCSI-Command W, do: drop}", "`W` does not belong here", "a test begins with `where`"),
+        ("{when: SCSI-Command task.R2Ts == 0, do: drop}", "`task.R2Ts` does", "a test begins with `where`"),
+        ("{when: SCSI-Command where W R, do: drop}", "`R` does not belong", "tests are joined by `and` and `or`"),
+        ("{when: SCSI-Command wher W, do: drop}", "`wher` does not belong here", "did you mean `where`?"),
+        ("{when: SCSI-Command if W, do: drop}", "`if` does not belong here", "did you mean `where`?"),
+        ("{when: SCSI-Command nht 3, do: drop}", "`nht` does not belong here", "did you mean `nth`?"),
+        ("{when: 5s foo, do: close}", "`foo` does not belong here, behind the moment", None),
+        ("{when: R2T, do: drop, optional: true}", "`optional` is `yes` or `no`, not `true`", "did you mean `yes`?"),
+        ("{name: r, when: R2T, do: drop, armed: off}", "`armed` is `yes` or `no`", "did you mean `no`?"),
+        ("{when: R2T, do: {set: {F: yes}}}", "a flag is 0 or 1, not `yes`", "did you mean `1`?"),
+        ("{when: SCSI-Command where W == false, do: drop}", "a flag is 0 or 1", "did you mean `0`?"),
+        ("{when: SCSI-Command where EDTL > 64k, do: drop}", "`64k` is no number", "did you mean `64KiB`?"),
+        ("{when: SCSI-Command, do: {delay: 2sec}}", "", "a duration is a number and ms, s or min"),
+        (
+            "{when: R2T, do: {delay: 1.5s, overtake: yes}}",
+            "an act is one name with its parameters",
+            "parameters stand below the act: `delay: {until: 1.5s, overtake: yes}`",
+        ),
+        (
+            "{when: SCSI-Command, do: {set: {W: 1}, numbers: raw}}",
+            "an act is one name with its parameters",
+            "parameters stand below the act: `set: {W: 1, numbers: raw}`",
+        ),
+        (
+            "{when: R2T, do: {drop: '', close: rst}}",
+            "an act is one name with its parameters",
+            "several acts are a list: each begins with `- `; the parameters of one stand below it",
+        ),
+    ],
+)
+def test_a_slip_comes_with_the_nearest_way_out(rule: str, wrong: str, hint: str | None) -> None:
+    text = f"scenario: x\nvictim: both\nrules:\n  - {rule}\n"
+    (error,) = lint(text, file="x.yaml", acts=SPECS)
+    assert error.message.startswith(wrong)
+    assert error.hint == hint or (error.hint or "").startswith(hint or "-")
+
+
+@pytest.mark.parametrize(
+    ("section", "hint"),
+    [
+        ("traffic: {size: 64k}", "did you mean `64KiB`?"),
+        ("traffic: {size: 64 KiB}", "did you mean `64KiB`?"),
+        ("traffic: {size: 1M}", "did you mean `1MiB`?"),
+        ("traffic: {size: 5s}", None),
+        ("timing: {quiet: 2 sec}", "did you mean `2s`?"),
+        ("timing: {quiet: 5m}", "did you mean `5min`?"),
+    ],
+)
+def test_a_quantity_in_other_units(section: str, hint: str | None) -> None:
+    text = f"scenario: x\n{section}\nrules:\n  - {{when: R2T, do: drop}}\n"
+    (error,) = lint(text, file="x.yaml", acts=SPECS)
+    assert error.hint == hint
+
+
+def test_a_rule_that_cannot_be_read_hides_nothing_of_the_others() -> None:
+    text = (
+        "scenario: x\nvictim: both\nrules:\n"
+        "  - {when: SCSI-Command wher W as x, do: drop}\n"
+        "  - {when: R2T of x where Foo == 1, do: drop}\n"
+        "  - {when: R2T where R2TSN == x.EDTL and Bar == 1, do: drop}\n"
+        "  - {when: R2T of x, do: {set: {Baz: 1}}}\n"
+        "  - {when: Data-Out where DataSN == z.DataSN, do: drop}\n"
+    )
+    assert [(error.line, error.message) for error in lint(text, file="x.yaml", acts=SPECS)] == [
+        (4, "`wher` does not belong here, behind the moment"),
+        (5, "`Foo` has no meaning on R2T"),
+        (6, "`Bar` has no meaning on R2T"),
+        (7, "`set` has no parameter or field `Baz`"),
+        (8, "nothing in the file binds the name `z`"),
+    ]
+
+
+@pytest.mark.parametrize("use", ["R2T of n1", "R2T where R2TSN == n1.R2TSN"])
+def test_what_may_be_bound_where_nothing_could_be_read_is_not_missed(use: str) -> None:
+    text = f"scenario: x\nparams: {{i: 1}}\nrules:\n  - {{when: R2T az n$i}}\n  - {{when: {use}, do: drop}}\n"
+    assert [error.line for error in lint(text, file="x.yaml", acts=SPECS)] == [4]
+    text = text.replace("az n$i", "nth $i az n1")
+    assert [error.line for error in lint(text, file="x.yaml", acts=SPECS)] == [4]
+    assert [error.line for error in lint(text.replace("az n1", "az n2"), file="x.yaml", acts=SPECS)] == [4, 5]

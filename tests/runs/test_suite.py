@@ -20,7 +20,7 @@ from iscsiproxy.peers.target.settings import TargetSettings
 from iscsiproxy.proxy import Address
 from iscsiproxy.report.model import RunResult, SuiteResult
 from iscsiproxy.runs.initiators import parse_initiator
-from iscsiproxy.runs.suite import SuitePlan, file_name, looked, names, run_suite, seed_of, write_suite
+from iscsiproxy.runs.suite import Done, SuitePlan, file_name, looked, names, run_suite, seed_of, write_suite
 from iscsiproxy.runs.targets import IQN, UNITS, Target, opened, parse_target
 from tests.runs.playing import disarmed, shipped_one, written
 
@@ -34,10 +34,14 @@ class _Listener:
 
     def __init__(self, stop: trio.Event | None = None) -> None:
         self.heard: list[str] = []
+        self.stages: list[str] = []
         self._stop = stop
 
     def begun(self, name: str, number: int, count: int) -> None:
         self.heard.append(f"{number}/{count} {name}")
+
+    def staged(self, stage: str) -> None:
+        self.stages.append(stage)
 
     def said(self, text: str) -> None:
         self.heard.append(text)
@@ -189,3 +193,29 @@ def test_names(tmp_path: Path) -> None:
 def test_a_name_of_a_run_becomes_one_of_a_file() -> None:
     assert file_name("cut[pdu=Data-Out,at=data+0]#2") == "cut.pdu=Data-Out,at=data+0#2"
     assert "/" not in file_name("x[at=a/b c]")
+
+
+async def test_the_stages_of_each_run_are_told(tmp_path: Path) -> None:
+    listener = _Listener()
+    await _run(_plan(tmp_path, "a"), listener)
+    assert listener.stages == ["steady", "fault", "aftermath", "cleared"]
+
+
+async def test_what_was_done_is_there_whatever_becomes_of_the_rest(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, "a", "b", "c")
+    done = Done(plan)
+    with trio.move_on_after(60) as scope:
+
+        class _Ends(_Listener):
+            def ended(self, run: RunResult) -> None:
+                scope.cancel()
+
+        await run_suite(plan, _Ends(), trio.Event(), done=done)
+    assert scope.cancelled_caught
+    assert [run.name for run in done.runs] == ["a"]
+    assert (done.result(interrupted=True).interrupted, done.result(interrupted=True).asked) == (True, 3)
+    left = done.give_up("nobody is there")
+    assert [(run.name, run.verdict, run.why, run.seed) for run in left] == [
+        (name, "inconclusive", "nobody is there", seed_of(4, name)) for name in ("b", "c")
+    ]
+    assert [run.name for run in done.result(interrupted=False).runs] == ["a", "b", "c"]
