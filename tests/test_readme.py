@@ -68,9 +68,10 @@ async def test_a_verdict_looks_as_the_readme_shows(tmp_path: Path) -> None:
     def told(line: str) -> str:
         return re.sub(r"[#0-9]+(\.[0-9]+)?s?", "N", " ".join(line.split()))
 
-    assert [told(line) for line in finished.stdout.splitlines()[: len(lines) - 1]] == [
-        told(line) for line in lines[:-1]
-    ]
+    printed = [told(line) for line in finished.stdout.splitlines()]
+    for line in lines:
+        begin, cut, _ = told(line).partition("[…]")
+        assert any(one.startswith(begin.rstrip()) if cut else one == begin for one in printed), line
 
 
 def test_the_example_file_has_no_errors(tmp_path: Path) -> None:

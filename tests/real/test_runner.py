@@ -66,8 +66,8 @@ async def test_tgtd_and_our_initiator(tgtd: Tgtd, tmp_path: Path) -> None:
         "reset_between_r2t_and_data_out": "pass",
     }, done.text
     assert done.status == 1
-    (finding,) = [one for one in done.runs["data_out_lost"]["findings"] if one["verdict"] == "fail"]
-    assert "Status=GOOD" in finding["evidence"][-1]["text"]
+    failed = {one["about"]: one for one in done.runs["data_out_lost"]["findings"] if one["verdict"] == "fail"}
+    assert "Status=GOOD" in failed["expectation"]["evidence"][-1]["text"]
 
 
 async def test_tgtd_and_qemu(tgtd: Tgtd, tmp_path: Path) -> None:
