@@ -25,6 +25,8 @@ __all__ = ["Settled", "Unsolicited", "covered", "settle"]
 #: Task management functions by the tasks they end: one, those of a logical unit, all (RFC 7143 11.5.1)
 _ONE, _OF_UNIT, _ALL = frozenset({1}), frozenset({2, 4, 5}), frozenset({6, 7})
 _COMPLETE = 0
+#: How many settled tasks are remembered; nothing more comes of older ones.
+_OVER_KEPT = 4096
 _FILL = frozenset({"StatSN", "ExpCmdSN", "MaxCmdSN"})
 
 
@@ -36,14 +38,16 @@ class Settled:
 
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], Look] = {}
-        self._over: dict[tuple[int, int], bool] = {}
+        self._over: dict[tuple[int, int], None] = {}
 
     def __repr__(self) -> str:
         return f"<Settled {len(self._open)} commands open, {len(self._over)} settled>"
 
     def add(self, session: int, tag: int) -> None:
         """Take note that the proxy has settled a task."""
-        self._over[session, tag] = True
+        self._over[session, tag] = None
+        if len(self._over) > _OVER_KEPT:
+            del self._over[next(iter(self._over))]
         self._open.pop((session, tag), None)
 
     def commands(self, session: int) -> list[Look]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from iscsiproxy.engine.authored import is_last
 from iscsiproxy.engine.hand import resealed
 from iscsiproxy.proxy.line import Out
 from iscsiproxy.session.numbers import Numbers, NumbersError
-from iscsiproxy.wire.fields import NO_TAG
+from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
@@ -38,6 +39,7 @@ class Numbering:
         self.live = live
         self._numbers = numbers
         self._conn = conn
+        self._own: set[int] = set()  #: tags of requests of the proxy's own that are not answered yet
         self._unsolicited: set[int] = set()  #: commands whose unsolicited data has not ended
         #: The PDU whose begin has been written to an end: the event it came with, and as what it was written
         self._cut: dict[End, tuple[int | None, Pdu]] = {}
@@ -95,10 +97,23 @@ class Numbering:
         if pdu.opcode == Opcode.DATA_OUT:
             self._follow(pdu)  # no more will come
         self._numbers.unsent(self._conn, pdu.sender, pdu, "hidden" if hidden else "raw")
+        if hidden and self._own:
+            self._give_back(pdu)
+
+    def _give_back(self, pdu: Pdu) -> None:
+        """Give back a tag of the proxy's own when its answer has come."""
+        if pdu.opcode == Opcode.REJECT and len(pdu.data) >= BHS_LENGTH:
+            tag = Pdu(pdu.data[:BHS_LENGTH]).get("ITT")
+        else:
+            tag = pdu.get("ITT") if pdu.sender is End.TARGET and is_last(pdu) else None
+        if tag in self._own:
+            self._own.remove(tag)
+            self._numbers.disown(self._conn, tag)
 
     def _authored(self, out: Out, to: End) -> Pdu:
         pdu = out.pdu
         if to is End.TARGET and pdu.opcode in _REQUESTS and pdu["ITT"] != NO_TAG and not out.raw:
+            self._own.add(pdu["ITT"])
             self._numbers.own(self._conn, pdu["ITT"])
         meant = frozenset(pdu.fields) if out.raw else _GIVEN & frozenset(pdu.fields)
         translate = meant - out.fill - out.exact

@@ -6,7 +6,7 @@ from iscsiproxy.proxy.line import Out
 from iscsiproxy.proxy.numbering import Numbering, NumbersError
 from iscsiproxy.session.numbers import Numbers
 from iscsiproxy.wire.opcodes import End
-from tests.engine.dialogue import data_out, nop_in, nop_out, read, scsi_response, write
+from tests.engine.dialogue import data_in, data_out, nop_in, nop_out, read, reject, scsi_response, write
 
 FILL = frozenset({"CmdSN", "ExpStatSN"})
 
@@ -118,3 +118,18 @@ def test_fields_of_ours_that_are_the_receivers_already_stay(raw: bool) -> None:
     one = write(0x901, 11)
     assert the.written(Out(one, None, author=2, raw=raw, exact=frozenset(one.fields)), End.TARGET)["CmdSN"] == 11
     assert the.written(Out(write(0x902, 11), None, author=3, raw=raw), End.TARGET)["CmdSN"] == 12
+
+
+def test_a_tag_of_ours_is_given_back_with_the_end_of_its_answer() -> None:
+    numbers = Numbers(lambda _: 1)
+    the = Numbering(numbers, 1, live=True)
+    the.written(Out(write(1, 10), 1), End.TARGET)
+    the.heard(scsi_response(1, 101))
+    for tag in (0x900, 0x901, 0x902):
+        the.written(Out(nop_out(tag, 0, I=1), None, author=tag, fill=FILL), End.TARGET)
+    the.unsent(data_in(0x900, 0), hidden=True)
+    assert the.written(Out(nop_out(0x900, 11, I=1), 2), End.TARGET)["ITT"] != 0x900
+    the.unsent(nop_in(0x901, 101), hidden=True)
+    assert the.written(Out(nop_out(0x901, 11, I=1), 3), End.TARGET)["ITT"] == 0x901
+    the.unsent(reject(nop_out(0x902, 11).bhs, 102), hidden=True)
+    assert the.written(Out(nop_out(0x902, 11, I=1), 4), End.TARGET)["ITT"] == 0x902
