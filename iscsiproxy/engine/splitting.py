@@ -21,6 +21,7 @@ from iscsiproxy.engine.firing import ActError, Host
 from iscsiproxy.engine.hand import Hand
 from iscsiproxy.language.spec import Cut
 from iscsiproxy.session.events import Change, Delivered
+from iscsiproxy.session.snapshot import Phase
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
@@ -229,6 +230,8 @@ class Rounds:
             self._last(hand, f"{summary(came)} ends it before all has been said")
         elif not self._login and came["TTT"] == NO_TAG:
             self._last(hand, "without a Target Transfer Tag it cannot be continued")
+        elif hand.look.state(self._conn, End.TARGET, None).conn.phase is Phase.LOGOUT:
+            self._last(hand, "the sender has logged out meanwhile, and behind that no request may go")
         else:
             self._keep(hand)
             if came["C"]:

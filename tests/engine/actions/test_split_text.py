@@ -492,3 +492,14 @@ def test_only_a_text_is_sent_in_rounds() -> None:
     other = PROBE.replace("SPLIT", "F").replace("pdu: Text-Request, text: [X-a=1, X-b=2]", "pdu: NOP-Out")
     with pytest.raises(FileError, match="and this is NOP-Out"):
         Dialogue(other)
+
+
+def test_behind_a_logout_no_further_round_goes() -> None:
+    talk = Dialogue("rules:\n  - when: Text-Request nth 1\n    do: {split_text: C}\n")
+    (first,) = talk.say(text_request(5, 10, {"MaxRecvDataSegmentLength": "8192", "X-a": "1"}))
+    assert first["C"]
+    logout = Pdu.build(Opcode.LOGOUT_REQUEST).with_fields({"I": 1, "F": 1, "ITT": 6, "CmdSN": 11, "ExpStatSN": 101})
+    assert [pdu.label for pdu in talk.say(logout)] == ["Logout-Request"]
+    told = talk.say(text_response(5, 101, F=0, TTT=0x77))
+    assert [(pdu.label, pdu["F"], pdu["TTT"]) for pdu in told] == [("Text-Response", 1, NO_TAG)]
+    assert talk.open_slots == []
