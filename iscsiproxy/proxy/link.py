@@ -29,6 +29,8 @@ __all__ = ["Link", "PairSide"]
 
 #: Commands that take the PDU of their slot out of the relay's hand.
 _GOVERNING = (Send, Author, Finish, Detach, Close, Stall, Throttle)
+#: What may be sent beside a request of the initiator's, with a number of its own.
+_MORE_REQUESTS = frozenset({Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TMF_REQUEST, Opcode.TEXT_REQUEST})
 #: What may carry a TargetAddress (RFC 7143 13.8).
 _WITH_ADDRESS = (Opcode.LOGIN_RESPONSE, Opcode.TEXT_RESPONSE)
 
@@ -312,7 +314,9 @@ class Link:
         """Tell whether a PDU will never have room: the target was told that nothing follows, or has been closed."""
         if self.destination.end is not End.TARGET:
             return False
-        return not self.destination.writable or (bool(out.author) and out.of is None and self._logged_out(out))
+        # A copy that is the fault may go there; a request that nobody is to know of may not.
+        unseen = (out.author and out.of is None) or (out.extra and out.pdu.opcode in _MORE_REQUESTS)
+        return not self.destination.writable or (bool(unseen) and self._logged_out(out))
 
     def _in_vain(self, out: Out) -> None:
         """Tell the engine that a PDU of its own does not go."""
