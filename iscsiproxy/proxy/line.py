@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import trio
 
 from iscsiproxy.session.events import Change
-from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["Chunk", "Line", "Out", "Slot", "Step"]
@@ -329,6 +329,8 @@ class Line:
             any_parked = True
             if any(one.get("ITT") == tag for one in _pdus_of(slot)):
                 return True
+            if pdu.opcode == Opcode.LOGOUT_REQUEST and _of_initiator(slot):
+                return True  # what came before it goes before it: behind it nothing may (RFC 7143 11.14)
         return is_command and any_parked
 
     def _take(self, slot: Slot) -> Out | Step:
@@ -340,6 +342,11 @@ class Line:
 
 def _slot_of(out: Out, size: int) -> Slot:
     return Slot(0, size, items=deque([out]), finished=True)
+
+
+def _of_initiator(slot: Slot) -> bool:
+    """Tell whether the initiator's own PDU is yet to go."""
+    return any(isinstance(item, Out) and not item.author for item in slot.items)
 
 
 def _pdus_of(slot: Slot) -> list[Pdu]:

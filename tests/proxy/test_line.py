@@ -319,3 +319,16 @@ async def test_what_is_not_sent_has_its_turn_behind_what_waits() -> None:
     window.left = 1
     await window.line.drain()
     assert window.written == [1, "unsent"]
+
+
+async def test_a_logout_goes_behind_the_commands_that_came_before_it() -> None:
+    window = Window()
+    line = Line(
+        window.write, limit=10_000, ready=lambda item: window.left > 0 or item.pdu.opcode != Opcode.SCSI_COMMAND
+    )
+    await line.put(command(1, 5))
+    await line.put(Out(Pdu.build(Opcode.LOGOUT_REQUEST, I=1, F=1, ITT=6), 2))
+    assert window.written == []
+    window.left = 1
+    await line.drain()
+    assert window.written == [1, 2]
