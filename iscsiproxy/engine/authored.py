@@ -204,6 +204,25 @@ class Errands:
                 errand.answered(None)
 
 
-def author_of(errand: Errand, **more: object) -> Author:
+def author_of(
+    errand: Errand,
+    *,
+    fill: frozenset[str],
+    slot: int | None = None,
+    patient: bool = False,
+    raw: bool = False,
+    exact: frozenset[str] = frozenset(),
+) -> Author:
     """Make the command that sends it."""
-    return Author(conn=errand.conn, to=errand.to, pdu=errand.pdu, ticket=errand.ticket, rules=(errand.rule,), **more)  # type: ignore[arg-type]
+    return Author(
+        conn=errand.conn,
+        to=errand.to,
+        pdu=errand.pdu,
+        ticket=errand.ticket,
+        rules=(errand.rule,),
+        fill=fill,
+        slot=slot,
+        patient=patient,
+        raw=raw,
+        exact=exact,
+    )

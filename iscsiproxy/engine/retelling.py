@@ -6,6 +6,7 @@ which offer, which offer has no answer yet, and which answer the initiator must 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -86,7 +87,7 @@ class Teller(Protocol):
         """Give what an end is told now; None if that cannot be computed."""
 
 
-class Edit:
+class Edit(ABC):
     """The editing of the text in one PDU."""
 
     def __init__(self, owner: Teller, login: Exchange, look: Look) -> None:
@@ -95,17 +96,17 @@ class Edit:
         self.login = login
         self.look = look
 
+    @abstractmethod
     def keys(self) -> frozenset[str]:
         """Give the keys whose pairs may change."""
-        raise NotImplementedError
 
+    @abstractmethod
     def instead(self, key: str, value: str) -> str | None:
         """Give what stands in the place of a pair."""
-        raise NotImplementedError
 
+    @abstractmethod
     def more(self, pdu: Pdu) -> Iterator[str]:
         """Give what stands at the end of the text besides."""
-        raise NotImplementedError
 
     def changed(self, key: str, old: str, new: str | None) -> str | None:
         """Take note of a new value, None for none; give the pair."""
