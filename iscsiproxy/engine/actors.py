@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import ActError, Built, Chain, Host, Work
+from iscsiproxy.engine.firing import Chain
 from iscsiproxy.engine.moments import Path
 from iscsiproxy.engine.rules import build_act
 from iscsiproxy.engine.templates import given, make
+from iscsiproxy.engine.work import ActError, Built, Host, Work
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.wire.opcodes import opcode_of
 from iscsiproxy.wire.pdu import Pdu

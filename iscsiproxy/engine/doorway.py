@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from iscsiproxy.engine.commands import Refuse
-from iscsiproxy.engine.firing import Shadowed
 from iscsiproxy.engine.rules import ActiveRule
+from iscsiproxy.engine.work import Shadowed
 
 __all__ = ["Doorway"]
 

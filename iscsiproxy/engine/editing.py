@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import ActError
 from iscsiproxy.engine.hand import Hand
+from iscsiproxy.engine.work import ActError
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu

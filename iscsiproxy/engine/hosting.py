@@ -19,7 +19,7 @@ from iscsiproxy.engine.doorway import Doorway
 from iscsiproxy.engine.editing import Editors
 from iscsiproxy.engine.faces import FacedBook
 from iscsiproxy.engine.facts import Look, Reader, Rng
-from iscsiproxy.engine.firing import Chain, Outcome, Pause, RuleView
+from iscsiproxy.engine.firing import Chain
 from iscsiproxy.engine.machines import ActiveMachine, goto
 from iscsiproxy.engine.match import Matcher
 from iscsiproxy.engine.moments import Course, Path
@@ -27,6 +27,7 @@ from iscsiproxy.engine.negotiation import Asymmetry
 from iscsiproxy.engine.rules import ActiveRule
 from iscsiproxy.engine.settling import Settled
 from iscsiproxy.engine.standing import Standing
+from iscsiproxy.engine.work import Outcome, Pause, RuleView
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.session.events import Bound, Delivered, Event
 from iscsiproxy.wire.opcodes import End

@@ -15,9 +15,9 @@ from typing import Protocol
 
 from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import ActError, RuleView, Shadowed
 from iscsiproxy.engine.match import scope_of
 from iscsiproxy.engine.rules import ActiveRule
+from iscsiproxy.engine.work import ActError, RuleView, Shadowed
 from iscsiproxy.language.spec import Machine, Rule, Scenario
 
 __all__ = ["ActiveMachine", "Floor", "Instance", "StateRule", "goto"]

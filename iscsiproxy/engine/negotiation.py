@@ -16,10 +16,10 @@ from typing import Literal, Protocol
 from iscsiproxy.engine.commands import Command, Report
 from iscsiproxy.engine.editing import Strainer, appended, fitted, limit_of, shown
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import ActError
 from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.retelling import FULL_FEATURE, REFUSALS, Exchange, Requests, Responses, same
 from iscsiproxy.engine.values import Fn, compile_expr
+from iscsiproxy.engine.work import ActError
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.session.params import KEYS, Kind
 from iscsiproxy.session.snapshot import Phase, Snapshot

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from iscsiproxy.engine.actions import RUNNERS, SPECS
 from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.match import captures_in
 from iscsiproxy.engine.moments import Course, Path, paths
 from iscsiproxy.engine.values import Fn, compile_expr
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import (
     Absent,
     Act,

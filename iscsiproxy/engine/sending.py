@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from iscsiproxy.engine.authored import Errand, author_of
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import ActError, Work
 from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.splitting import OwnRounds, Plan, first_piece
+from iscsiproxy.engine.work import ActError, Work
 from iscsiproxy.session.events import Delivered
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode

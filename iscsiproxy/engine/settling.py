@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from iscsiproxy.engine.authored import PROXY
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import Work
 from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.sending import send
 from iscsiproxy.engine.standing import Standing
+from iscsiproxy.engine.work import Work
 from iscsiproxy.wire.codes import SCSI_STATUS
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu

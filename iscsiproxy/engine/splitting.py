@@ -17,8 +17,8 @@ from iscsiproxy.engine.authored import Errand, author_of
 from iscsiproxy.engine.commands import Detach, Finish, Report, Send
 from iscsiproxy.engine.editing import Strainer, appended, limit_of, shown
 from iscsiproxy.engine.facts import Look, fresh_tag
-from iscsiproxy.engine.firing import ActError, Host
 from iscsiproxy.engine.hand import Hand
+from iscsiproxy.engine.work import ActError, Host
 from iscsiproxy.language.spec import Cut
 from iscsiproxy.session.events import Change, Delivered
 from iscsiproxy.session.snapshot import Phase

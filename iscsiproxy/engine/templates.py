@@ -11,7 +11,7 @@ from typing import Any
 from iscsiproxy.engine.actions.set_ import assign
 from iscsiproxy.engine.authored import advances
 from iscsiproxy.engine.facts import Look, fresh_tag
-from iscsiproxy.engine.firing import Built, Work
+from iscsiproxy.engine.work import Built, Work
 from iscsiproxy.errors import PeerError
 from iscsiproxy.language.spec import Literal_, Param, ParamKind
 from iscsiproxy.session.events import Change

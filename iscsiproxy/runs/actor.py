@@ -17,7 +17,7 @@ import trio
 
 from iscsiproxy.engine import Engine
 from iscsiproxy.engine.actors import Announced
-from iscsiproxy.engine.firing import ActError
+from iscsiproxy.engine.work import ActError
 from iscsiproxy.errors import InternalError, PeerError
 from iscsiproxy.language.spec import Act, Literal_, Moment, Pattern, Scenario
 from iscsiproxy.peers.initiator.errors import ConnectionLost

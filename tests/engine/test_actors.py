@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from iscsiproxy.engine.actors import Announced
-from iscsiproxy.engine.firing import ActError
+from iscsiproxy.engine.work import ActError
 from iscsiproxy.wire.opcodes import End, Opcode
 from tests.engine.dialogue import NO_TAG, Dialogue, nop_in, read, scsi_response, write
 

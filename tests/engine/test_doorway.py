@@ -6,8 +6,8 @@ import pytest
 
 from iscsiproxy.engine.commands import Refuse
 from iscsiproxy.engine.doorway import Doorway
-from iscsiproxy.engine.firing import Shadowed
 from iscsiproxy.engine.rules import ActiveRule
+from iscsiproxy.engine.work import Shadowed
 from tests.engine.dialogue import Dialogue
 
 __all__: list[str] = []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from iscsiproxy.engine.editing import Editor, Strainer, appended, filling, fitted, shown
-from iscsiproxy.engine.firing import ActError
+from iscsiproxy.engine.work import ActError
 from iscsiproxy.wire.framing import Interest
 from iscsiproxy.wire.opcodes import End, Opcode
 from tests.engine.dialogue import Dialogue, text_request

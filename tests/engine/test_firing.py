@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from iscsiproxy.engine.commands import Finish, Report, Send
-from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.engine.commands import Finish, Send
+from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.engine.dialogue import Dialogue, nop_in, nop_out, scsi_response, text_request, text_response, write
 
@@ -43,16 +43,6 @@ def test_an_act_that_cannot_be_done_stops_the_list_behind_a_pause_too() -> None:
     assert talk.told("failed") == ["#1: set: n is not bound"]
     assert talk.told("noted") == []
     assert talk.counts("#3") == {"matched": 1, "fired": 1}
-
-
-def test_a_report_says_what_was_acted_on() -> None:
-    talk = Dialogue("rules:\n  - name: zap\n    when: SCSI-Command\n    do: {set: {EDTL: 5}}")
-    talk.say(write(2, 10))
-    (report,) = [one for one in talk.commands if isinstance(one, Report)]
-    assert (report.kind, report.rule, report.act, report.conn) == ("fired", "x/zap", "set", 1)
-    assert report.label.startswith("SCSI-Command ITT=0x00000002")
-    assert [str(change) for change in report.changes] == ["EDTL 4096 -> 5"]
-    assert talk.sent(End.TARGET)[-1].of == report.of
 
 
 _UNBOUND = "{inject: {pdu: NOP-Out, LUN: x.ITT}}"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscsiproxy.engine.firing import ActError
 from iscsiproxy.engine.splitting import By, plan
+from iscsiproxy.engine.work import ActError
 from iscsiproxy.language.spec import Cut
 
 __all__: list[str] = []

@@ -31,7 +31,7 @@ from iscsiproxy.engine.actions import (
     text,
     throttle,
 )
-from iscsiproxy.engine.firing import Built, Pause, Work
+from iscsiproxy.engine.work import Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec
 
 __all__ = ["RUNNERS", "SPECS"]

@@ -6,10 +6,10 @@ from typing import Any
 
 from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.facts import Captured, Look
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import send
 from iscsiproxy.engine.settling import Unsolicited
 from iscsiproxy.engine.templates import TEMPLATE, given, make, meant_for, numbers_of
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.language.vocabulary import ANSWERS
 from iscsiproxy.wire.describe import summary

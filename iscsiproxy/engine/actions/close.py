@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iscsiproxy.engine.actions.places import offset_of
 from iscsiproxy.engine.commands import Close
-from iscsiproxy.engine.firing import Built, Pause, Work
+from iscsiproxy.engine.work import Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind, Place
 
 __all__ = ["END", "SPEC", "run"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.commands import Detach
-from iscsiproxy.engine.firing import Built, Outcome, Pause, Work
+from iscsiproxy.engine.work import Built, Outcome, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 
 __all__ = ["AT_MOST", "SPEC", "run", "until_text"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.actions.arm import RULE
-from iscsiproxy.engine.firing import Built, Pause, Work
+from iscsiproxy.engine.work import Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec
 
 __all__ = ["SPEC", "run"]

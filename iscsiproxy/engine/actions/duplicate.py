@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from iscsiproxy.engine.actions.drop import NUMBERS
 from iscsiproxy.engine.actions.set_ import PARTS, assign
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.hand import Copy
 from iscsiproxy.engine.sending import begin_copy
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, ValueKind
 
 __all__ = ["SPEC", "run"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.actions.split_text import split_of
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.sending import own_connection, send
 from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make, meant_for, numbers_of
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.opcodes import opcode_of

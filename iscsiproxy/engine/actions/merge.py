@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import ActError, Built, Needless, Outcome, Pause, Work
 from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.pieces import MAX_PIECES, differences, fold, join
+from iscsiproxy.engine.work import ActError, Built, Needless, Outcome, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, ValueKind
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iscsiproxy.engine.firing import Built, Pause, Work
+from iscsiproxy.engine.work import Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 
 __all__ = ["SPEC", "run"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iscsiproxy.engine.firing import ActError
+from iscsiproxy.engine.work import ActError
 from iscsiproxy.language.spec import Place
 from iscsiproxy.wire.pdu import Pdu
 

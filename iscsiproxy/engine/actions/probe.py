@@ -8,10 +8,10 @@ from iscsiproxy.engine.actions.inject import PDU
 from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.actions.split_text import split_of
 from iscsiproxy.engine.facts import Look, fresh_tag
-from iscsiproxy.engine.firing import ActError, Built, Outcome, Pause, Work
 from iscsiproxy.engine.sending import amid_unsolicited, own_connection, send
 from iscsiproxy.engine.settling import covered, settle
 from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make, meant_for, numbers_of
+from iscsiproxy.engine.work import ActError, Built, Outcome, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.session.events import Delivered
 from iscsiproxy.wire.codes import SCSI_STATUS

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.actions.set_ import PARTS, assign
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.hand import resealed
 from iscsiproxy.engine.sending import own_connection, send
 from iscsiproxy.engine.templates import given, meant_for
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.wire.describe import summary
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, ValueKind
 from iscsiproxy.session.events import Change
 

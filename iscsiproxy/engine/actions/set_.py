@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.errors import PeerError
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind
 from iscsiproxy.session.events import Change

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from iscsiproxy.engine.commands import Detach, Finish, Send
 from iscsiproxy.engine.facts import Look
-from iscsiproxy.engine.firing import ActError, Built, Host, Needless, Pause, RuleView, Work
 from iscsiproxy.engine.hand import Copy, Hand
 from iscsiproxy.engine.pieces import apart, differences, lengths, split_data, split_r2t, without_status
+from iscsiproxy.engine.work import ActError, Built, Host, Needless, Pause, RuleView, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.session.events import Change, Delivered
 from iscsiproxy.wire.fields import NO_TAG

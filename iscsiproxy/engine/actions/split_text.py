@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.splitting import Plan, Rounds, plan
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, ValueKind
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu

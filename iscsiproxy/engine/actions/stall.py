@@ -6,7 +6,7 @@ from iscsiproxy.engine.actions.close import END
 from iscsiproxy.engine.actions.delay import AT_MOST, until_text
 from iscsiproxy.engine.actions.places import offset_of
 from iscsiproxy.engine.commands import Resume, Stall
-from iscsiproxy.engine.firing import Built, Outcome, Pause, Work
+from iscsiproxy.engine.work import Built, Outcome, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind, Place
 
 __all__ = ["SPEC", "run"]

@@ -6,10 +6,10 @@ from functools import partial
 
 from iscsiproxy.engine.actions.set_ import PARTS
 from iscsiproxy.engine.actions.split_text import split_of
-from iscsiproxy.engine.firing import ActError, Built, Pause, Work
 from iscsiproxy.engine.splitting import Rounds
 from iscsiproxy.engine.swapping import Swapped
 from iscsiproxy.engine.templates import SPLIT, TEMPLATE, given, make
+from iscsiproxy.engine.work import ActError, Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.describe import summary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.editing import Editor, limit_of
-from iscsiproxy.engine.firing import Built, Pause, Work
+from iscsiproxy.engine.work import Built, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 from iscsiproxy.wire.opcodes import Opcode
 

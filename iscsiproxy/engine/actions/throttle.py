@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from iscsiproxy.engine.actions.delay import until_text
 from iscsiproxy.engine.commands import Resume, Throttle
-from iscsiproxy.engine.firing import ActError, Built, Chain, Outcome, Pause, RuleView, Work
+from iscsiproxy.engine.firing import Chain
 from iscsiproxy.engine.values import Fn
+from iscsiproxy.engine.work import ActError, Built, Outcome, Pause, RuleView, Work
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind
 
 __all__ = ["SPEC", "run"]

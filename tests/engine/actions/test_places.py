@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from iscsiproxy.engine.actions.places import offset_of
-from iscsiproxy.engine.firing import ActError
+from iscsiproxy.engine.work import ActError
 from iscsiproxy.language.spec import Place
 from tests.engine.dialogue import data_out
 
