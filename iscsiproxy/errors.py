@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "AhsError",
+    "CaptureError",
     "DigestError",
     "FileError",
     "FramingError",
@@ -60,6 +61,10 @@ class UsageError(UserError):
 
 class JournalError(UserError):
     """A file given as a journal is not one, or of a version this program does not read."""
+
+
+class CaptureError(UserError):
+    """A file given as a packet capture cannot be read: it is none, it is damaged, or tshark is missing."""
 
 
 class FileError(UserError):

@@ -30,6 +30,7 @@ _COMMANDS = {
     "target": "Be an iSCSI target, conforming or with the deviations of a real one.",
     "initiator": "Be an iSCSI initiator: discover, look, and write and read with verification.",
     "faults": "List, show and check scenario files.",
+    "check": "Judge a journal or a packet capture by the standards.",
     "explain": "Say why a rule did or did not fire.",
     "schema": "Print the JSON Schema of scenario files, for editors.",
     "decode": "Print raw bytes or hex as readable PDUs.",

@@ -16,8 +16,12 @@ import trio
 
 from iscsiproxy import __version__
 from iscsiproxy.capture import Capture
+from iscsiproxy.checks.known import Deviation, Known
+from iscsiproxy.checks.profiles import DEFAULT, Profile
+from iscsiproxy.cli.judging import known_lists
 from iscsiproxy.cli.screen import Screen
 from iscsiproxy.cli.signals import listen_to_signals
+from iscsiproxy.cli.verdicts import LiveJudge
 from iscsiproxy.cli.watch import Watch
 from iscsiproxy.errors import UsageError
 from iscsiproxy.journal import Journal
@@ -50,6 +54,9 @@ class _Plan:
     capture: Path | None
     settings: Settings
     explain: bool
+    check: bool
+    profile: Profile
+    known: tuple[Deviation, ...]
     argv: tuple[str, ...]
 
 
@@ -65,6 +72,11 @@ class _Plan:
 @click.option("--on-garbage", type=click.Choice(["pass", "close"]), default="pass", show_default=True,
               help="What to do with a connection whose bytes are no PDUs.")  # fmt: skip
 @click.option("--explain", is_flag=True, help="Say at the end why each rule did or did not fire.")
+@click.option("--check", is_flag=True, help="Judge both ends by the standard, and tell what is found as it happens.")
+@click.option("--profile", type=click.Choice([str(one) for one in Profile]), default=str(DEFAULT), show_default=True,
+              help="The standard that --check holds them to.")  # fmt: skip
+@click.option("--known", multiple=True, metavar="FILE|NAME",
+              help="A list of deviations that --check accepts; may be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines.")
 @click.option("-v", "--verbose", count=True, help="Show connections and decisions; twice: every PDU.")
 @click.argument("argv", nargs=-1, metavar="[-- CMD ...]", type=click.UNPROCESSED)
@@ -79,6 +91,9 @@ def command(
     capture: Path | None,
     on_garbage: str,
     explain: bool,
+    check: bool,
+    profile: str,
+    known: tuple[str, ...],
     as_json: bool,
     verbose: int,
     argv: tuple[str, ...],
@@ -87,8 +102,8 @@ def command(
 
     The first line printed says where it is ready. Without CMD it serves until Ctrl-C or SIGTERM. With CMD it runs it,
     with the proxy's address in place of {portal}, {host} and {port} and in the environment as ISCSIPROXY_PORTAL, prints
-    to stderr, and ends with CMD's status if that is not zero; else with 3 if a fault that had to fire never did, and
-    says why not.
+    to stderr, and ends with CMD's status if that is not zero; else with 1 if --check found a MUST broken, with 3 if a
+    fault that had to fire never did, and says why not, or if nothing could be judged.
     """
     scenarios = arm(faults, _pairs(params))
     plan = _Plan(
@@ -99,6 +114,9 @@ def command(
         capture=capture,
         settings=Settings(close_on_garbage=on_garbage == "close"),
         explain=explain,
+        check=check,
+        profile=Profile(profile),
+        known=known_lists(known),
         argv=argv,
     )
     screen = Screen(sys.stderr if argv else sys.stdout, as_json=as_json, verbosity=verbose)
@@ -154,6 +172,10 @@ async def _run(plan: _Plan, screen: Screen) -> int:
         for recorder in recorders.values():
             files.callback(recorder.close)
             sinks.append(Sink(recorder, pdus=True))
+        judge = None
+        if plan.check:
+            judge = LiveJudge(screen, profile=plan.profile, known=Known(plan.known))
+            sinks.append(Sink(judge, pdus=True))
         watch = None
         if plan.scenarios and (plan.explain or plan.argv):
             watch = Watch(plan.scenarios, seed=plan.seed, relay=lambda: proxy.relay)
@@ -161,12 +183,13 @@ async def _run(plan: _Plan, screen: Screen) -> int:
         proxy = Proxy(
             plan.routes, scenarios=plan.scenarios, rng=random.Random(plan.seed), sinks=sinks, settings=plan.settings
         )
-        status = await _serve(plan, proxy, screen)
+        status = await _serve(plan, proxy, screen, judge)
     for what, recorder in recorders.items():
         if recorder.lost:
             why = recorder.failure or "the disk could not keep up"
             screen.warn(f"the {what} lacks {recorder.lost} records: {why}")
-    return _concluded(proxy, screen, status, watch, plan)
+    ours = judge.tell() if judge is not None else 0
+    return _concluded(proxy, screen, status, watch, plan) or (ours if ours == 1 or plan.argv else 0)
 
 
 def _created(path: Path) -> Path:
@@ -178,7 +201,7 @@ def _created(path: Path) -> Path:
     return path
 
 
-async def _serve(plan: _Plan, proxy: Proxy, screen: Screen) -> int:
+async def _serve(plan: _Plan, proxy: Proxy, screen: Screen, judge: LiveJudge | None) -> int:
     """Run the proxy until a signal comes or CMD ends; give CMD's status, or 0."""
     status = 0
     asked = trio.Event()
@@ -186,6 +209,8 @@ async def _serve(plan: _Plan, proxy: Proxy, screen: Screen) -> int:
         # Before anybody is told that we are ready: from then on a signal may come, and a second one while we end.
         await nursery.start(listen_to_signals, asked)
         routes = await nursery.start(proxy.run)
+        if judge is not None:
+            nursery.start_soon(judge.keep_time)
         _ready(routes, plan, screen)
         if plan.argv:
             status = await _captive(plan.argv, [route.listen for route in routes], asked)

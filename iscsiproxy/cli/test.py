@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from iscsiproxy.checks.profiles import DEFAULT, Profile
 from iscsiproxy.cli.peers import Seconds
 from iscsiproxy.cli.plain import Lines
 from iscsiproxy.errors import PeerError, UsageError
@@ -79,6 +80,10 @@ Examples:
               "in iscsiproxy-runs/TIME]")  # fmt: skip
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write JUnit XML.")  # fmt: skip
+@click.option("--check/--no-check", default=True, help="Hold both ends to the standard all the time.  [default: check]")
+@click.option("--profile", type=click.Choice([str(one) for one in Profile]), default=str(DEFAULT), show_default=True,
+              help="The standard they are held to.")  # fmt: skip
+@click.option("--known", multiple=True, metavar="FILE|NAME", help="A list of accepted deviations; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a run, and one at the end.")
 @click.option("--fail-on", type=click.Choice(["fail", "warn"]), default="fail", show_default=True,
               help="What makes the exit code 1.")  # fmt: skip
@@ -128,6 +133,7 @@ def _pairs(params: Sequence[str]) -> dict[str, str]:
 
 def _plan(scenarios: Sequence[Any], options: Mapping[str, Any]) -> SuitePlan:
     """Read the options. Raises UsageError."""
+    from iscsiproxy.cli.judging import known_lists
     from iscsiproxy.proxy import parse_address
     from iscsiproxy.runs.initiators import parse_initiator
     from iscsiproxy.runs.scratch import Permission, check_permission, parse_extent
@@ -163,6 +169,9 @@ def _plan(scenarios: Sequence[Any], options: Mapping[str, Any]) -> SuitePlan:
         spare=None if folder is not None else Path(_SPARE) / now,
         stop_at_fail=options["stop_at_fail"],
         fail_on_warn=options["fail_on"] == "warn",
+        check=options["check"],
+        profile=Profile(options["profile"]),
+        known=known_lists(options["known"]),
         environment=dict(os.environ),
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
+from iscsiproxy.checks.known import Known
+from iscsiproxy.checks.profiles import DEFAULT, Profile
 from iscsiproxy.language.spec import Moment, Scenario, Wait
 from iscsiproxy.proxy import Address
 from iscsiproxy.runs.initiators import InitiatorSpec
@@ -16,16 +17,14 @@ from iscsiproxy.runs.targets import Target
 
 __all__ = ["RunPlan", "known_facts", "own_waits"]
 
-#: The standard that a run is held to, unless somebody says otherwise
-_PROFILE: Final = "rfc7143"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
     """One run as it is asked for. Times are seconds.
 
     `timeout` bounds the steady state and the fault together. `folder` is where the journal goes, and with `capture`
-    what was on the wire; None: nowhere. `listen` is where an external initiator is told to come.
+    what was on the wire; None: nowhere. `listen` is where an external initiator is told to come. With `check` both ends
+    are held to `profile` all the time, but for what is `known`.
     """
 
     name: str
@@ -39,13 +38,16 @@ class RunPlan:
     listen: Address | None = None
     folder: Path | None = None
     capture: bool = False
+    check: bool = True
+    profile: Profile = DEFAULT
+    known: Known | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def known_facts(plan: RunPlan) -> dict[str, Fact]:
     """Give the facts about the run that rules and needs may ask for, as far as they are known."""
     facts: dict[str, Fact] = {
-        "profile": _PROFILE,
+        "profile": str(plan.profile),
         "initiator.kind": plan.initiator.kind,
         "target.kind": plan.target.spec.kind,
     }

@@ -27,6 +27,7 @@ from iscsiproxy.runs.aftermath import Aftermath
 from iscsiproxy.runs.driving import CommandDriver, Context, Driver, ExternalDriver
 from iscsiproxy.runs.embedded import EmbeddedDriver
 from iscsiproxy.runs.expectations import BarrierWanted, Watch
+from iscsiproxy.runs.judging import Bench
 from iscsiproxy.runs.needs import asks_login, unmet, with_facts
 from iscsiproxy.runs.outcome import finding_of, result_of
 from iscsiproxy.runs.plan import RunPlan, known_facts, own_waits
@@ -74,6 +75,7 @@ class _Run:
         self._scenario = with_facts(scenario, self._facts)
         self._watch = Watch(self._scenario, seed=plan.seed)
         self._aftermath = Aftermath(self._scenario)
+        self._bench = Bench(plan) if plan.check else None
         self._rng = Random(plan.seed)
         self._proxy: Proxy | None = None
         self._needs_open = any(map(asks_login, scenario.needs))
@@ -106,6 +108,8 @@ class _Run:
         with recording:
             if not self._needs_at_once():
                 sinks = [Sink(self._take, pdus=True), *recording.sinks]
+                if self._bench is not None:
+                    sinks.append(Sink(self._bench, pdus=True))
                 proxy = Proxy(
                     [Route(plan.listen or Address(_LOOPBACK, 0), plan.target.address)],
                     scenarios=[self._scenario],
@@ -482,6 +486,8 @@ class _Run:
                 # What a scenario expects tells more than what came of it.
                 self._findings += map(finding_of, sorted(results, key=lambda result: result.kind == "data"))
         self._findings += [one for one in (self._late, self._last) if one is not None]
+        if self._bench is not None:
+            self._findings += self._bench.findings(self._now)
         for one in (*self._broken, *self._crashes()):
             self._find("crash", "inconclusive", f"internal error: {one!r}")
 

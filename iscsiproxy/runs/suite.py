@@ -20,6 +20,8 @@ from typing import Protocol
 import trio
 
 from iscsiproxy import __version__
+from iscsiproxy.checks.known import Deviation, Known
+from iscsiproxy.checks.profiles import DEFAULT, Profile
 from iscsiproxy.errors import PeerError, UsageError
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.peers.initiator.errors import LoginFailed
@@ -54,7 +56,7 @@ class SuitePlan:
     """What is to be run, and how. Times are seconds.
 
     `folder` is where everything is kept; without it only what did not pass is, in `spare`, and of that the journal.
-    `quiet` replaces the quiet time of the scenarios.
+    `quiet` replaces the quiet time of the scenarios. `check`, `profile` and `known` are those of a `RunPlan`.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -71,6 +73,9 @@ class SuitePlan:
     spare: Path | None = None
     stop_at_fail: bool = False
     fail_on_warn: bool = False
+    check: bool = True
+    profile: Profile = DEFAULT
+    known: tuple[Deviation, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -205,6 +210,9 @@ async def _one(
                     listen=plan.listen,
                     folder=folder,
                     capture=plan.folder is not None,
+                    check=plan.check,
+                    profile=plan.profile,
+                    known=Known(plan.known),
                     environment=plan.environment,
                 ),
                 say=listener.said,

@@ -136,6 +136,10 @@ class Tracker:
 
     # --- what is known -----------------------------------------------------------------------------------------------
 
+    def connection(self, conn: int) -> Connection | None:
+        """Give the live state of an open connection, to be read only: for who keeps more beside it."""
+        return self._connections.get(conn)
+
     def snapshot(self, conn: int, pdu: Pdu | None = None, at: float | None = None) -> Snapshot:
         """Freeze the state of a connection as it is before `pdu` is observed.
 

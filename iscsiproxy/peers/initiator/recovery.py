@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 
 import trio
 
@@ -27,8 +28,10 @@ from iscsiproxy.peers.scsi.command import Attribute
 
 __all__ = ["RecoveringSession", "Recovery", "RecoveryPolicy", "recovering_session"]
 
-#: Before a login that failed is tried again, where Time2Wait is 0: long enough not to be a flood.
+#: Before a login that failed is tried again, where Time2Wait is 0: long enough not to be a flood. It is doubled, up to
+#: the longest, each time a session was lost again before a command went well.
 _PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +159,7 @@ class RecoveringSession:
         last = self.recoveries[-2].logged_in if len(self.recoveries) > 1 else None
         if last is not None:
             wait = max(wait, last + self._conduct.reconnect_interval() - recovery.lost)
+        wait = max(wait, self._penalty())
         while True:
             await trio.sleep(wait)
             recovery.attempts += 1
@@ -171,6 +175,11 @@ class RecoveringSession:
                 recovery.logged_in = trio.current_time()
                 return session
             wait = max(wait, _PAUSE)
+
+    def _penalty(self) -> float:
+        """Give how long to wait because sessions were lost again at once, in seconds."""
+        fruitless = len(list(takewhile(lambda one: one.first_good is None, self.recoveries[-2::-1])))
+        return min(_PAUSE * 2 ** min(fruitless, 10) / 2, _LONGEST_PAUSE) if fruitless else 0.0
 
     def _set(self, session: Session) -> None:
         self._session = session

@@ -159,6 +159,21 @@ async def test_a_conduct_may_wait_longer(
             assert keeper.recoveries[0].duration == 30
 
 
+async def test_a_session_that_is_lost_again_at_once_comes_back_ever_more_slowly(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
+    class Quick(Conduct):
+        def reconnect_after(self, time2wait: float, *, told: bool) -> float:
+            return 0
+
+    async with trio.open_nursery() as nursery:
+        connect = stages(nursery, [*[die_at_command] * 7, serve])
+        async with recovering_session(connect, SETTINGS, conduct=Quick()) as keeper:
+            assert (await keeper.command(0, TUR)).good
+            times = [(one.logged_in or 0) - one.lost for one in keeper.recoveries]
+    assert times == pytest.approx([0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0])
+
+
 async def test_the_first_login_is_not_tried_again_and_errors_come_through_as_they_are() -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(ConnectionLost, match="no connection"):
