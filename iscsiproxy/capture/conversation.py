@@ -225,10 +225,10 @@ class Conversation:
         """Decide by the first bytes of the initiator to be."""
         client, server = sorted(self._sides, key=lambda side: side.sender is not End.INITIATOR)
         head = self._waiting.head(client.number, BHS_LENGTH)
-        if len(head) < BHS_LENGTH and not final:
-            # No target speaks first.
-            if not self._waiting.ends and (head or self._trusted or not self._waiting.head(server.number, 1)):
-                return False
+        # No target speaks first.
+        hopeless = self._waiting.ends or not (head or self._trusted or not self._waiting.head(server.number, 1))
+        if len(head) < BHS_LENGTH and not final and not hopeless:
+            return False
         if is_login(head) or (self._trusted and looks_exact(head, End.INITIATOR)):
             self._accept(client.number)
         else:
@@ -267,6 +267,7 @@ class Conversation:
         else:
             header_digest, data_digest = map(bool, self._digests)
             side.start(found.offset, header_digest, data_digest, Trust.LITTLE)
+            self._enter()
             self._sides[1 - side.number].looked = 0  # with the digests known, less has to be seen
         if self.iscsi is None:
             self.iscsi = True
@@ -279,8 +280,7 @@ class Conversation:
     def _give_up(self, side: Side, behind: Entry | None, *, garbage: bool) -> bool:
         """Take note that there is no PDU before the piece `behind`, or none at all; True: something has changed."""
         if behind is not None and isinstance(behind.piece, Gap):
-            left = [piece for piece in self._waiting.stretch(side.number)[0]] + [behind.piece]
-            self._waiting.drop(lambda entry: any(entry.piece is piece for piece in left))
+            self._waiting.drop_stretch(side.number)
             side.looked = 0
             self._missed(behind.frame, behind.at)
             return True
@@ -289,7 +289,7 @@ class Conversation:
             reason = f"no PDU was found in {side.looked} bytes"
             self._put(first.frame, Garbage(self.conn, first.at, side.sender, reason))
         side.stop(Mode.LOST)
-        self._waiting.drop(lambda entry: entry.side == side.number and isinstance(entry.piece, Data))
+        self._waiting.drop_data(side.number)
         if self.iscsi is None and all(one.mode is Mode.LOST for one in self._sides):
             self._refuse()
         return True

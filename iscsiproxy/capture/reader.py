@@ -54,8 +54,8 @@ class CaptureReader(AbstractContextManager["CaptureReader"]):
     made at one point each PDU is told as received and delivered unchanged; of one of this program's own, each leg tells
     what crossed it. A connection captured from its middle on has no Connected. Where PDUs are missing a Lost stands.
 
-    Memory: tshark takes about 160 MB and 80 bytes a packet. Here are the segments that wait for a retransmission, one
-    PDU for each direction of each connection, and at most 64 MiB that wait until it is known what a connection is.
+    Memory: tshark takes about 160 MB and 80 bytes a packet. Here are the segments that wait for a retransmission, a PDU
+    for each direction of each connection, and at most 64 MiB that wait until it is known what a connection is.
 
     The process of tshark ends with the iteration, at an error and by `close`.
     """
@@ -223,9 +223,9 @@ class _Desk:
         if self._late > _MOST_NAMED:
             self.warn(f"{self._late - _MOST_NAMED} further connections were captured from their middle on")
         if self._cut:
-            self.warn(f"{self._cut} PDUs are known by their headers only: packets were cut when they were captured")
+            self.warn(f"packets were cut when they were captured; PDUs known by their headers only: {self._cut}")
         if self.gaps:
-            self.warn(f"at {self.gaps} places PDUs are missing: packets were not captured")
+            self.warn(f"packets were not captured; places at which PDUs are missing: {self.gaps}")
 
     def _new(self, names: tuple[str, str, str, str]) -> Conn:
         self._keys += 1

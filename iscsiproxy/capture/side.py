@@ -88,6 +88,7 @@ class Side:
         self._skip = 0  # so many bytes are not to be cut: they belong to a PDU known in part, or to none
         self._partial: Pdu | None = None
         self._trust = Trust.WHOLE
+        self._begun = b""  # the header of the PDU that is not complete yet, as far as it is there
         self._short = 0  # the PDU at hand was sent up to this byte, and no further
 
     def __repr__(self) -> str:
@@ -117,6 +118,7 @@ class Side:
         self.stop(Mode.CUTTING)
         self.comments = []
         self._skip = offset
+        self._begun = b""
         self._trust = trust
         interest = {Trust.WHOLE: EVERYTHING, Trust.LOGIN: _LOGIN, Trust.LITTLE: _LIKELY[self.sender]}[trust]
         self.framer = Framer(interest=interest, max_pdu=_MAX_PDU)
@@ -145,12 +147,14 @@ class Side:
             if not self._skip and self._partial is not None:
                 yield self._known_in_part()
         framer = self.framer
+        begun = self._begun
         framer.receive_data(data)
         while (event := framer.next_event()) is not NEED_DATA:
             if isinstance(event, Pdu):
                 if self._trust is not Trust.WHOLE and not self._is_likely(event):
                     yield Lapse(event.raw + framer.take_rest())
                     return
+                begun = b""
                 yield Cut(event)
             elif isinstance(event, Unframeable):
                 yield Lapse(b"", event.reason)
@@ -158,6 +162,14 @@ class Side:
             elif not isinstance(event, Run):
                 yield Lapse(framer.take_rest(), turn=self._trust is Trust.LOGIN)
                 return
+        if self._trust is Trust.WHOLE:
+            return
+        # Who waits for the end of a PDU shall not wait on the word of a length that is none.
+        if framer.pending and len(begun) < BHS_LENGTH:
+            begun = (begun + bytes(data[-framer.pending :][:BHS_LENGTH]))[:BHS_LENGTH]
+            if len(begun) == BHS_LENGTH and not self._is_likely(Pdu(begun)):
+                yield Lapse(framer.take_rest())
+        self._begun = begun
 
     def miss(self, length: int) -> Iterator[Cut | Lapse]:
         """Pass over bytes that are missing: inside the data of a PDU only that is lost, anywhere else the place too."""
@@ -168,6 +180,7 @@ class Side:
             self._skip -= length
         else:
             rest = self.framer.take_rest()
+            self._begun = b""
             header_digest, data_digest = self.framer.header_digest, self.framer.data_digest
             start = header_length(rest, header_digest) if len(rest) >= BHS_LENGTH else len(rest) + 1
             if len(rest) < start or not self._is_likely(Pdu(rest[:BHS_LENGTH])):

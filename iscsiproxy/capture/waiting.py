@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from iscsiproxy.capture.flow import Data, Piece
@@ -59,17 +58,24 @@ class Waiting:
         self._order.free(self._holder)
         return entries
 
-    def drop(self, dropped: Callable[[Entry], bool]) -> None:
-        """Forget some of them."""
+    def drop_stretch(self, side: int) -> None:
+        """Forget the data of a side up to the first piece that is something else, and that one."""
+        _, last = self.stretch(side)
+        seen = False
         kept = []
-        for entry in self._entries:
-            if dropped(entry):
-                self._count(-1, entry)
-            else:
+        for entry in self.take():
+            if seen or entry.side != side:
                 kept.append(entry)
-        self._entries = kept
-        if not kept:
-            self._order.free(self._holder)
+            seen = seen or entry is last
+        self._keep(kept)
+
+    def drop_data(self, side: int) -> None:
+        """Forget all data of a side."""
+        self._keep([entry for entry in self.take() if entry.side != side or not isinstance(entry.piece, Data)])
+
+    def _keep(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.add(entry, entry.frame)
 
     def first(self, side: int) -> Entry | None:
         """Give the first piece of a side."""

@@ -6,6 +6,8 @@ and of the authentication methods are looked at only as far as RFC 7143 speaks o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from iscsiproxy.checks.profiles import SINCE_7143, Profile
 from iscsiproxy.checks.rules import Breach, Severity
 from iscsiproxy.checks.scene.answers import (
@@ -22,6 +24,7 @@ from iscsiproxy.checks.scene.ledger import Role, Said
 from iscsiproxy.checks.scene.talks import Reading
 from iscsiproxy.session.params import Kind
 from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.text import MAX_KEY
 
 __all__ = ["ill_formed", "left_open", "repeated", "reserved", "unknown", "wrong_answer", "wrong_place", "wrong_value"]
 
@@ -48,13 +51,13 @@ def wrong_answer(said: Said, reading: Reading, profile: Profile) -> Breach | Non
     proof = (to.note,)
     if said.role is Role.REFUSAL:
         refused = reading.login and said.value != NOT_UNDERSTOOD and not method_key(key.name)
-        if not refused or flaw(key, to.value) or misplaced(key, to.by, reading.place):
+        if not refused or flaw(key, to.value) or _misplaced(to, reading):
             return None
         return Breach(text=f"{said} answers {to}, which is a declaration", clause="RFC 7143 6.2", proof=proof)
     if said.role is not Role.ANSWER:
         return None
-    if said.value in NOT_OFFERED and misplaced(key, to.by, reading.place):
-        return None  # what has no place there may be turned down
+    if _misplaced(to, reading):
+        return None  # what had no place there may be turned down, or not be heard at all
     wrong = inadmissible(key, to.value, said.value, place=reading.place, markers=profile not in SINCE_7143)
     if not wrong:
         return None
@@ -81,6 +84,8 @@ def wrong_place(said: Said, reading: Reading) -> Breach | None:
         if not (said.key.startswith(_PRIVATE) and reading.place.discovery):
             return None
         return Breach(text=f"{said} in a discovery session", clause="RFC 7143 13.22")
+    if said.role is Role.ANSWER and reading.login and said.to is not None and _misplaced(said.to, reading):
+        return None  # the offer was out of its place, and has to be answered
     wrong = misplaced(said.known, said.by, reading.place)
     return Breach(text=f"{said} is {wrong}", clause=f"RFC 7143 6.3, {said.known.section}") if wrong else None
 
@@ -90,7 +95,7 @@ def reserved(said: Said, reading: Reading, profile: Profile) -> Breach | None:
     if said.role is Role.LOOSE:
         if reading.flawed:
             return None
-        return Breach(text=f"{said}, and the other end has not said that key", clause="RFC 7143 6.2")
+        return Breach(text=f"{said} answers nothing that the other end has offered or declared", clause="RFC 7143 6.2")
     if not unknown(said, reading, profile):
         return None
     assert said.to is not None
@@ -106,23 +111,23 @@ def unknown(said: Said, reading: Reading, profile: Profile) -> bool:
         return False
     if profile is Profile.RFC3720:
         # There it counts only for keys that were used as they should be, and this one came later.
-        return key.name != "TaskReporting" and not misplaced(key, to.by, reading.place)
+        return key.name != "TaskReporting" and not _misplaced(to, reading)
     return True
 
 
 def left_open(reading: Reading, of: End, *, known: bool) -> Breach | None:
     """Find offers that nobody has answered when a stage or an exchange ends: of known keys, or of all others.
 
-    What came with the last response itself could not be answered any more.
+    What came with the last response itself could not be answered any more, and what had no place there need not be.
     """
     if not reading.closes or (not known and reading.flawed):
         return None
     offers = [
         said
         for said in reading.ledger.unanswered(of)
-        if (said.known is not None) is known
-        and said.note is not reading.note
-        and not (said.known is None and _odd(said))
+        if said.note is not reading.note
+        and (said.known is not None) is known
+        and not (_odd(said) or _misplaced(said, reading))
     ]
     if not offers:
         return None
@@ -131,9 +136,16 @@ def left_open(reading: Reading, of: End, *, known: bool) -> Breach | None:
     return Breach(text=f"no answer to {names}", clause="RFC 7143 6.2", proof=(offers[0].note,))
 
 
+def _misplaced(said: Said, reading: Reading) -> bool:
+    """Tell whether a key was out of its place when it was said."""
+    return said.known is not None and bool(misplaced(said.known, said.by, replace(reading.place, stage=said.stage)))
+
+
 def _odd(said: Said) -> bool:
     """Tell whether the name of a key is none that the standard allows, so that nobody has to answer it."""
-    return not said.key.isascii() or len(said.key) > 63 or not said.key[:1].isupper()
+    if said.known is not None:
+        return False
+    return not said.key.isascii() or len(said.key) > MAX_KEY or not said.key[:1].isupper()
 
 
 def ill_formed(reading: Reading) -> Breach | None:

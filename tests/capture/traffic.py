@@ -8,14 +8,14 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from iscsiproxy.capture.tshark import ACK, FIN, RST, SYN, Segment
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.journal.story import KEYS, command, data_in, login, response
 
-__all__ = ["CLIENT", "SERVER", "Shot", "Tcp", "dialogue", "pcap", "pieces", "segments"]
+__all__ = ["CLIENT", "SERVER", "Shot", "Tcp", "dialogue", "pcap", "segments"]
 
 CLIENT, SERVER = ("10.0.0.1", 40000), ("10.0.0.2", 3260)
 
@@ -26,7 +26,7 @@ _WORD = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One packet. `stream` numbers the connections of a capture."""
+    """One packet. `stream` is the number of its connection in the capture, as tshark will count."""
 
     source: tuple[str, int]
     destination: tuple[str, int]
@@ -40,7 +40,7 @@ class Shot:
 
 
 class Tcp:
-    """One TCP connection; the shots are collected in `shots`, or in the list given."""
+    """One TCP connection; its shots are collected in `shots`, or in the list given."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Tcp:
         self.shot(sender.other)
 
     def rst(self, sender: End, comments: Sequence[str] = ()) -> None:
-        """Reset."""
+        """Reset the connection."""
         self.shot(sender, flags=RST | ACK, comments=comments)
 
     def close(self) -> None:
@@ -110,37 +110,18 @@ class Tcp:
         self.fin(End.TARGET)
 
 
-def dialogue(*, reads: int = 3, size: int = 512, header: bool = False, data: bool = False, wrong: int = 0) -> list[Pdu]:
-    """Write a session from login to the last of some READs and WRITEs, with digests if asked for.
-
-    The data digest of the Data-In with the task tag `wrong` is not right.
-    """
+def dialogue(*, rounds: int = 3, size: int = 512, header: bool = False, data: bool = False) -> list[Pdu]:
+    """Write a session from its login on: so many times a READ and a WRITE of `size` bytes, with digests if asked for."""
     keys = (f"HeaderDigest={'CRC32C' if header else 'None'}", f"DataDigest={'CRC32C' if data else 'None'}")
     pdus = [
         login(*KEYS, *keys),
         login(*keys, opcode=Opcode.LOGIN_RESPONSE, TSIH=1, ExpCmdSN=1, MaxCmdSN=32),
     ]
-    for itt in range(1, reads + 1):
+    for itt in range(1, rounds + 1):
         block = bytes([itt & 0xFF]) * size
-        there = data_in(itt, block).sealed(header=header, data=data)
-        if itt == wrong:
-            there = there.with_parts(data_digest=b"\x5a\x5a\x5a\x5a")
-        pdus += [
-            command(itt).sealed(header=header, data=data),
-            there,
-            command(1000 + itt, block).sealed(header=header, data=data),
-            response(1000 + itt).sealed(header=header, data=data),
-        ]
+        said = (command(itt), data_in(itt, block), command(1000 + itt, block), response(1000 + itt))
+        pdus += [pdu.sealed(header=header, data=data) for pdu in said]
     return pdus
-
-
-def pieces(data: bytes, *sizes: int) -> list[bytes]:
-    """Cut bytes into pieces of these sizes; the last one is the rest."""
-    found = []
-    for size in sizes:
-        found.append(data[:size])
-        data = data[size:]
-    return [*found, data]
 
 
 def segments(shots: Iterable[Shot], *, snap: int | None = None) -> list[Segment]:
@@ -164,29 +145,21 @@ def segments(shots: Iterable[Shot], *, snap: int | None = None) -> list[Segment]
     ]
 
 
-def pcap(shots: Iterable[Shot], *, snap: int = 1 << 18, vlan: int | None = None) -> bytes:
-    """Give packets as a pcap file with Ethernet frames, a millisecond apart, of which `snap` bytes were captured."""
+def pcap(
+    shots: Iterable[Shot], *, snap: int = 1 << 18, vlan: int | None = None, times: Sequence[float] | None = None
+) -> bytes:
+    """Give packets as a pcap file with Ethernet frames, of which `snap` bytes were captured.
+
+    They are a millisecond apart, or come at `times`, in seconds.
+    """
     parts = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, snap, _ETHERNET)]
     for number, shot in enumerate(shots):
         frame = _frame(shot, vlan)
-        micros = number * 1000
-        parts.append(
-            struct.pack(
-                "<IIII", 1_700_000_000 + micros // 1_000_000, micros % 1_000_000, min(snap, len(frame)), len(frame)
-            )
-        )
+        micros = number * 1000 if times is None else round(times[number] * 1e6)
+        seconds = 1_700_000_000 + micros // 1_000_000
+        parts.append(struct.pack("<IIII", seconds, micros % 1_000_000, min(snap, len(frame)), len(frame)))
         parts.append(frame[:snap])
     return b"".join(parts)
-
-
-def moved(shots: list[Shot], at: int, to: int) -> None:
-    """Put the packet at one place to another place of the list."""
-    shots.insert(to, shots.pop(at))
-
-
-def again(shot: Shot, **changes: int) -> Shot:
-    """Repeat a packet, with changes."""
-    return replace(shot, **changes)  # type: ignore[arg-type]
 
 
 def _frame(shot: Shot, vlan: int | None) -> bytes:
@@ -196,9 +169,9 @@ def _frame(shot: Shot, vlan: int | None) -> bytes:
     tcp += shot.payload
     if len(source) == 16:
         kind = _IPV6
-        packet = struct.pack(">IHBB16s16s", 6 << 28, len(tcp), _TCP, 64, source, destination) + tcp
+        ip = struct.pack(">IHBB16s16s", 6 << 28, len(tcp), _TCP, 64, source, destination)
     else:
         kind = _IPV4
-        packet = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, _TCP, 0, source, destination) + tcp
+        ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, _TCP, 0, source, destination)
     tag = b"" if vlan is None else struct.pack(">HH", _VLAN, vlan)
-    return bytes(12) + tag + struct.pack(">H", kind) + packet
+    return bytes(12) + tag + struct.pack(">H", kind) + ip + tcp

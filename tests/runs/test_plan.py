@@ -27,7 +27,7 @@ def _plan(folder: Path, *, initiator: str = "embedded", units: int | None = None
 
 def test_the_facts_that_are_known(tmp_path: Path) -> None:
     assert known_facts(_plan(tmp_path, units=3)) == {
-        "profile": "rfc7143",
+        "profile": "rfc7144",
         "initiator.kind": "embedded",
         "initiator.depth": 4,
         "target.kind": "external",
@@ -37,7 +37,7 @@ def test_the_facts_that_are_known(tmp_path: Path) -> None:
 
 def test_of_a_command_nobody_knows_how_many_commands_it_has_in_flight(tmp_path: Path) -> None:
     assert known_facts(_plan(tmp_path, initiator="x {url}")) == {
-        "profile": "rfc7143",
+        "profile": "rfc7144",
         "initiator.kind": "command",
         "target.kind": "external",
     }

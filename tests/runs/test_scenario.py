@@ -192,7 +192,8 @@ async def test_an_initiator_that_somebody_else_sees_to(tmp_path: Path) -> None:
     async def come_again_and_again() -> None:
         while True:
             try:
-                async with open_session((portal.host, portal.port), InitiatorSettings(target=IQN)) as session:
+                settings = InitiatorSettings(target=IQN, time2wait=0)
+                async with open_session((portal.host, portal.port), settings) as session:
                     while True:
                         await session.command(0, commands.write10(0, 1), data_out=bytes(512))
             except PeerError:

@@ -285,7 +285,7 @@ class Contents:
                 if one.op not in ops and (one.op in gone or (kept is not None and self._loses(one, kept)))
             }
         if losers.issuperset(live):
-            return
+            return  # Something always stays possible: a contradiction teaches nothing.
         new = kept
         if kept is not None and not exact and firm and kept.over is not None:
             if kept is self._base:
@@ -382,7 +382,7 @@ class Contents:
     def _tidy(self) -> None:
         """Give up the oldest spans in which nothing can change any more, if they are too many or hold too much."""
         spans = self._spans.all()
-        quiet = [span for span in spans if all(one.op.over is not None for one in span.candidates)]
+        quiet = [span for span in spans if self._is_quiet(span)]
         quiet.sort(key=lambda span: max(one.op.issued for one in span.candidates))
         held = _held(spans)
         goal = self._most_held * 3 // 4
@@ -397,6 +397,12 @@ class Contents:
             held = _held(self._spans.all())
         self._held = held
         self._spans_due = max(self._most_spans, len(self._spans) * 5 // 4)
+
+    def _is_quiet(self, span: Span) -> bool:
+        """Tell whether nothing can change a span any more, and no read is on its way that may find what was before."""
+        return all(one.op.over is not None for one in span.candidates) and not any(
+            read.first < span.end and span.first < read.end for read in self.reads
+        )
 
 
 def _part(hashes: bytes, first: int, end: int) -> bytes:

@@ -178,7 +178,7 @@ def _went_on(moment: Moment, heard: _Heard) -> Outcome:
     if not heard.terminated or task is None or moment["TTT"] == NO_TAG or "data" in heard.told:
         return None
     note = heard.terminated.get(task.lun)
-    if note is None or task.note.n > note.n or not moment.has_read(note):
+    if note is None or task.note.n > note.n or not moment.acknowledges(note):
         return None
     heard.told.add("data")
     return Breach(text=f"Data-Out for LUN {task.lun:#x}, whose tasks AsyncEvent 5 has ended", proof=(note, task.note))
@@ -187,7 +187,7 @@ def _went_on(moment: Moment, heard: _Heard) -> Outcome:
 def _began(moment: Moment, heard: _Heard) -> Outcome:
     """See that no new command comes on a connection that is to be logged out."""
     note = heard.logout
-    if note is None or moment.task is not None or "command" in heard.told or not moment.has_read(note):
+    if note is None or moment.task is not None or "command" in heard.told or not moment.acknowledges(note):
         return None
     heard.told.add("command")
     text = "a new command where AsyncEvent 1 asks for a logout"

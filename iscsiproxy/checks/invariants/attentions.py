@@ -1,7 +1,7 @@
 """Tasks that died with their connection while the session lives on: somebody has to be told (RFC 7143 11.14.5).
 
 Whether a task had died, or had just ended well with its status lost on the way, is only sure of one that could not end:
-a write whose data was not all there. Of a connection that logs itself out all that has no answer was terminated.
+a write that waited for data. Of a connection that logs itself out all that has no answer was terminated.
 """
 
 from __future__ import annotations
@@ -83,12 +83,8 @@ def _received(session: Session, task: Task) -> bool:
 
 
 def _unfinished(session: Session, tasks: Iterable[Task]) -> list[Task]:
-    """Give those that cannot have ended: data is missing."""
-    return [
-        task
-        for task in tasks
-        if _received(session, task) and task.writes and task.out_extents.gap(task.edtl) is not None
-    ]
+    """Give those that cannot have ended: the target has asked for data that it was not given."""
+    return [task for task in tasks if task.r2ts_open and _received(session, task)]
 
 
 def _follow(moment: Moment) -> None:

@@ -146,7 +146,9 @@ def _keep_the_last(moment: Moment) -> None:
     moment.session.recall(_Carriers).conns.update(moment.session.conns)
     if moment["I"]:
         return
-    last, number = moment.conn.recall(_Last), moment["CmdSN"]
+    last, number, session = moment.conn.recall(_Last), moment["CmdSN"], moment.session
+    if session.max_cmd is not None and lt(session.max_cmd, number) and number != session.book.next:
+        return  # the count does not follow a leap beyond the window
     if last.cmd_sn is None or lt(last.cmd_sn, number):
         last.cmd_sn, last.note = number, moment.note
 

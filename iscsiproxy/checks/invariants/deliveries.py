@@ -87,7 +87,7 @@ def _acknowledges_what_came(moment: Moment) -> Outcome:
     if _was_rejected(moment, missing):
         return None  # T-053
     spoiled = _given(moment, missing)
-    why = "came with a wrong digest" if spoiled else "has not come"
+    why = "came with a wrong digest, or not whole" if spoiled else "has not come"
     return Breach(
         text=f"ExpCmdSN {expected} acknowledges CmdSN {missing}, whose command {why}", proof=tuple(spoiled[-1:])
     )
@@ -185,7 +185,8 @@ def _rejects(moment: Moment) -> Outcome:
         known.open[number] = moment.note
         return FINE
     text = f"ExpCmdSN {expected} acknowledges CmdSN {number}, which is rejected"
-    if instance is None or not instance.is_scsi or instance.terminal is not None:
+    taken = moment["Reason"] == _IN_PROGRESS  # its tag was: it cannot have begun
+    if instance is None or not instance.is_scsi or instance.terminal is not None or taken:
         return Breach(text=text, proof=(given[0],))
     begun = instance
     moment.owe(begun.serial, f"{text}, and no response came", proof=(given[0],), still=lambda: _unanswered(begun))

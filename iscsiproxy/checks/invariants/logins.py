@@ -42,12 +42,12 @@ def _takes_turns(moment: Moment) -> Outcome:
 
 
 def _response_belongs(moment: Moment) -> Outcome:
-    """T-063: every response has the tags of the login, and one pair of versions."""
+    """T-063: every response has the tags of the login, and one pair of versions; a refusal needs no ISID any more."""
     reading = heard(moment)
     if reading is None or reading.first is None or reading.request is None or not moment.conn.complete:
         return None
     first, last = reading.first, reading.request
-    for name in ("ITT", "ISID"):
+    for name in ("ITT",) if reading.refuses else ("ITT", "ISID"):
         if moment[name] not in (first[name], last[name]):
             return Breach(text=f"{name}={moment[name]:#x}, the request has {last[name]:#x}", proof=(last,))
     earlier = reading.first_response

@@ -92,7 +92,7 @@ def _aim(moment: Moment) -> _Aim:
     elif named.is_scsi and not named.doubtful and not named.ignored:
         here = named.conn == moment.conn.number and named.lun == moment["LUN"]
         live = named.live and here and session.delivered(named)
-        gone = (named.terminal or named.aborted or named.rejected) is not None
+        gone = (named.terminal or named.aborted) is not None
     return _Aim(named=named, live=live, gone=gone, expected=session.exp_cmd, missing=missing, maximum=session.max_cmd)
 
 

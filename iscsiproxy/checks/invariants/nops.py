@@ -61,16 +61,13 @@ def _is_answered(moment: Moment) -> Outcome:
         if moment["AsyncEvent"] in _DROPS:
             moment.conn.recall(_Dropped).note = moment.note
         return None
-    task = moment.task
-    if task is None or task.opcode != Opcode.NOP_OUT:
-        return None
     if moment.opcode == Opcode.REJECT:
-        moment.settle(task.itt)  # there may be too many immediate commands, or a wrong digest (RFC 7143 11.17.1)
+        if moment.task is not None:  # there may be too many immediate commands, or a wrong digest (RFC 7143 11.17.1)
+            moment.settle(moment.task.itt)
         return None
-    if moment["ITT"] == NO_TAG or moment.own is None or not task.live:
-        return None
-    moment.settle(task.itt)
-    return _echoed(moment, task)
+    moment.settle(moment["ITT"])
+    task = moment.own
+    return _echoed(moment, task) if task is not None and task.live else None
 
 
 def _pinged(moment: Moment) -> Outcome:

@@ -31,8 +31,8 @@ _CONNECTION_DROP, _SESSION_DROP, _TERMINATION = 2, 3, 5
 _RECOVERY = codes.LOGOUT_REASON.value("REMOVE_CONNECTION_FOR_RECOVERY")
 #: Logout Responses that leave the connection as it was, and give a time for the next try (RFC 7143 11.15.3)
 _TRY_LATER = frozenset({2, 3})
-#: An initiator that counts from what it saw itself may be this much early: a part of the time
-_EARLY = 0.1
+#: An initiator that counts from what it saw may be this much early, or what it did itself: a part of the time
+_EARLY, _EARLIER = 0.1, 0.25
 #: A reassignment may be this late, in seconds
 _LATE = 1.0
 #: How many initiators and targets, connections and logouts are remembered
@@ -57,10 +57,11 @@ class _Wait:
     retain: float
     note: Note
     by: str  #: what says so
+    grace: float = _EARLY
 
     def early(self, now: float, slack: float) -> bool:
         """Tell whether it is too early."""
-        return now - self.at + max(slack, _EARLY * self.wait) < self.wait
+        return now - self.at + max(slack, self.grace * self.wait) < self.wait
 
     def late(self, now: float) -> bool:
         """Tell whether it is too late."""
@@ -215,7 +216,8 @@ def _wait_of(moment: Moment, conn: Conn) -> _Wait:
     if told is not None and (moment.has_read(told) or told["Parameter2"] < wait):
         wait, retain = float(told["Parameter2"]), float(told["Parameter3"])
         by = f"Time2Wait of AsyncEvent {told['AsyncEvent']}"
-    return _Wait(at=moment.at, wait=wait, retain=retain, note=moment.note, by=by)
+    grace = _EARLIER if moment.sent else _EARLY
+    return _Wait(at=moment.at, wait=wait, retain=retain, note=moment.note, by=by, grace=grace)
 
 
 def _left(moment: Moment) -> None:

@@ -131,7 +131,7 @@ def _asks_for_what_is_missing(moment: Moment) -> Outcome:
     if task is None or not task.is_scsi or kind not in codes.SNACK_TYPE:
         return None
     status = task.terminal
-    if status is not None and status.conn == moment.conn.number and _acknowledged(moment, status["StatSN"]):
+    if status is not None and _counted(moment, status) and _acknowledged(moment, status["StatSN"]):
         text = f"{codes.SNACK_TYPE.text(kind)} for ITT={task.itt:#x}, whose status is acknowledged"
         clause = "RFC 7143 11.7.2" if kind == _DATA_ACK else "RFC 7143 11.16.1"
         return Breach(text=text, proof=(status,), clause=clause)
@@ -171,6 +171,11 @@ def _proof(note: Note | None) -> tuple[Note, ...]:
 
 def _last(first: int, length: int) -> int:
     return add(first, max(length - 1, 0))
+
+
+def _counted(moment: Moment, status: Note) -> bool:
+    """Tell whether a status was the one with its StatSN on this connection, and not taken for an old one."""
+    return status.conn == moment.conn.number and moment.conn.statuses.get(status["StatSN"]) is status
 
 
 def _acknowledged(moment: Moment, stat_sn: int) -> bool:

@@ -109,11 +109,10 @@ def _understands(moment: Moment) -> Outcome:
     reading = _read(moment)
     if reading is None:
         return None
+    breach = _accepts_not_understood(moment, reading)
     for said in reading.said:
-        breach = reserved(said, reading, moment.profile)
-        if breach is not None:
-            return breach
-    breach = left_open(reading, End.INITIATOR, known=False) or _accepts_not_understood(moment, reading)
+        breach = breach or reserved(said, reading, moment.profile)
+    breach = breach or left_open(reading, End.INITIATOR, known=False)
     return breach or (FINE if reading.said else None)
 
 

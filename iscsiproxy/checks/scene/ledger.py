@@ -37,7 +37,7 @@ class Role(Enum):
 class Said:
     """One pair of a text. `known` is None for a key that no standard has; `to` is what it answers, refuses or repeats.
 
-    `note` is the PDU in which it was complete.
+    `note` is the PDU in which it was complete, `stage` the CSG of that, None in full feature phase.
     """
 
     by: End
@@ -46,6 +46,7 @@ class Said:
     role: Role
     note: Note
     known: Key | None
+    stage: int | None = None
     to: Said | None = None
 
     def __str__(self) -> str:
@@ -119,12 +120,14 @@ class Ledger:
         """List the keys that an end has offered, declared or answered."""
         return {key for end, key in self._first if end is by}
 
-    def hear(self, by: End, pairs: Iterable[tuple[str, str]], note: Note) -> tuple[Said, ...]:
+    def hear(
+        self, by: End, pairs: Iterable[tuple[str, str]], note: Note, *, stage: int | None = None
+    ) -> tuple[Said, ...]:
         """Take the next text of an end, and tell what each pair is."""
-        said = self.latest[by] = tuple([self._take(by, key, value, note) for key, value in pairs])
+        said = self.latest[by] = tuple([self._take(by, key, value, note, stage) for key, value in pairs])
         return said
 
-    def _take(self, by: End, key: str, value: str, note: Note) -> Said:
+    def _take(self, by: End, key: str, value: str, note: Note, stage: int | None) -> Said:
         known = KEYS.get(key)
         mine, theirs = self.said(by, key), self.said(by.other, key)
         declared = known is not None and known.kind is Kind.DECLARED
@@ -139,7 +142,7 @@ class Ledger:
             role, to = Role.ANSWER, theirs
         elif not declared:
             role, to = (Role.LOOSE, None) if value in NOT_OFFERED else (Role.OFFER, None)
-        said = Said(by=by, key=key, value=value, role=role, note=note, known=known, to=to)
+        said = Said(by=by, key=key, value=value, role=role, note=note, known=known, stage=stage, to=to)
         self._keep(said)
         return said
 

@@ -300,10 +300,11 @@ class Scene(Memory):
         cmd_sn, immediate = values["CmdSN"], bool(values["I"])
         ignored = ""
         if not immediate:
-            # What the target has not told yet, it may know already: a number just beyond the window is but doubtful.
-            if self.end is End.TARGET and session.max_cmd is not None and lt(session.max_cmd, cmd_sn):
+            beyond = session.max_cmd is not None and lt(session.max_cmd, cmd_sn)
+            if beyond and (self.end is End.TARGET or cmd_sn != session.book.next):
+                # The target may have opened its window meanwhile; an initiator that leaps is not followed.
                 session.book.doubt(cmd_sn)
-                ignored = "window"
+                ignored = "window" if self.end is End.TARGET else ""
             elif session.book.used(cmd_sn) and task is None:
                 ignored = "duplicate"
             else:

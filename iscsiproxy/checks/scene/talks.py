@@ -247,7 +247,8 @@ class Talk:
             return
         reading.whole = True
         pairs, reading.problems = inspect_text(whole)
-        reading.said = ledger.hear(reading.by, pairs, reading.note)
+        stage = reading.note["CSG"] if reading.login else None
+        reading.said = ledger.hear(reading.by, pairs, reading.note, stage=stage)
         if any(not problem.key for problem in reading.problems):
             course.flawed.add(reading.by)
         course.turns[reading.by] += bool(whole) or not lets_go_on

@@ -342,17 +342,18 @@ class SessionCore(ABC):
             case Reaction.NEGOTIATE:
                 self._spawn(self._negotiate)
             case Reaction.TERMINATE_TASKS:
-                self._terminate(lun_number(pdu["LUN"]))
+                self._terminate(pdu["LUN"])
             case Reaction.NOTHING:
                 pass
 
     def _terminate(self, lun: int) -> None:
-        """Forget the tasks of a logical unit, and acknowledge that (RFC 7143 4.2.3.4)."""
+        """Forget the tasks of a logical unit, and acknowledge that with its LUN (RFC 7143 4.2.3.4)."""
+        number = lun_number(lun)
         self._end_tasks(
-            [running for running in self._tasks.values() if running.lun == lun],
-            CommandAborted(f"the target terminated the tasks of LUN {lun}"),
+            [running for running in self._tasks.values() if running.lun == number],
+            CommandAborted(f"the target terminated the tasks of LUN {number}"),
         )
-        nop = Pdu.build(Opcode.NOP_OUT, I=1, F=1, ITT=NO_TAG, TTT=NO_TAG, CmdSN=self.cmdsn)
+        nop = Pdu.build(Opcode.NOP_OUT, I=1, F=1, LUN=lun, ITT=NO_TAG, TTT=NO_TAG, CmdSN=self.cmdsn)
         self.connection.put(Outgoing((nop,)))
 
     def _end_tasks(self, ended: list[Running], error: CommandAborted) -> None:

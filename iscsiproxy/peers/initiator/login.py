@@ -14,6 +14,7 @@ from iscsiproxy.peers.initiator.errors import ConnectionLost, LoginFailed, Proto
 from iscsiproxy.peers.initiator.negotiation import Negotiation, operational_offers
 from iscsiproxy.peers.initiator.security import ChapInitiator
 from iscsiproxy.peers.initiator.settings import InitiatorSettings
+from iscsiproxy.peers.keys import KEYS, Use
 from iscsiproxy.peers.parameters import DEFAULT_SEGMENT, Parameters
 from iscsiproxy.wire import serial
 from iscsiproxy.wire.opcodes import Opcode
@@ -271,6 +272,11 @@ def _arrange(settings: InitiatorSettings) -> tuple[dict[str, str], dict[str, str
     methods = "CHAP" if settings.mutual else "CHAP,None"
     security = {_AUTH_METHOD: methods if settings.account else ""}
     operational = operational_offers(settings)
+    if settings.tsih:
+        # A further connection is told nothing that is the whole session's (RFC 7143 13: LO).
+        for keys in (identity, operational):
+            for key in [key for key in keys if KEYS[key].use is Use.LEADING]:
+                del keys[key]
     for key, value in settings.offers.items():
         place = identity if key in identity else security if key in security else operational
         place[key] = value

@@ -16,7 +16,7 @@ ORDERED = 2
 
 def data(text: str) -> bytes:
     """Make sectors: each letter is the content of one, `0` are zeros."""
-    return b"".join(bytes(512) if letter == "0" else letter.encode() * 512 for letter in text)
+    return b"".join(bytes(512) if letter == "0" else letter.encode("utf-32-le") * 128 for letter in text)
 
 
 def payload(content: bytes, offset: int = 0) -> Payload:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from iscsiproxy.checks.disk import Action, Counts, Disk, Effect, Op, Outcome, Pages
+from iscsiproxy.checks.disk import Action, Counts, Disk, Effect, Kind, Op, Outcome, Pages
 from iscsiproxy.checks.disk.contents import Contents
 from iscsiproxy.checks.disk.history import History
 from tests.checks.disk.naive import UNKNOWN, Sector
-from tests.checks.disk.play import ORDERED, data, payload
+from tests.checks.disk.play import ORDERED, Play, data, kinds, payload, read_16
 
 _BASE = "!"
 _ALIEN = "%"
@@ -151,7 +151,7 @@ class Match:
         return None if mixture and sector.races(one.number) else letter
 
 
-def play(match: Match, *, honest: bool) -> tuple[bool, bool]:
+def run(match: Match, *, honest: bool) -> tuple[bool, bool]:
     """Play until something is wrong for one of the models; tell for which."""
     for _ in range(match.draw.draw(st.integers(4, 14))):
         what = match.draw.draw(st.integers(0, 20))
@@ -172,13 +172,13 @@ def test_what_may_be_is_never_called_wrong(
     draw: st.DataObject, sectors: int, known: bool, ordered: bool, restricted: bool
 ) -> None:
     match = Match(draw, sectors, known, ordered, restricted, shuffled=not ordered)
-    assert play(match, honest=True) == (False, False)
+    assert run(match, honest=True) == (False, False)
 
 
 @given(st.data(), st.integers(1, 3), st.booleans())
 def test_what_cannot_be_is_found_and_nothing_else(draw: st.DataObject, sectors: int, restricted: bool) -> None:
     match = Match(draw, sectors, known=True, ordered=False, restricted=restricted, shuffled=False)
-    wrong, impossible = play(match, honest=False)
+    wrong, impossible = run(match, honest=False)
     assert wrong == impossible
     event("impossible" if impossible else "possible")
 
@@ -188,8 +188,97 @@ def test_where_less_is_known_only_what_cannot_be_is_found(
     draw: st.DataObject, sectors: int, known: bool, ordered: bool, restricted: bool
 ) -> None:
     match = Match(draw, sectors, known, ordered, restricted, shuffled=not ordered)
-    wrong, impossible = play(match, honest=False)
+    wrong, impossible = run(match, honest=False)
     assert impossible or not wrong
+
+
+# --- histories that random ones reach too seldom ----------------------------------------------------------------------
+
+
+def started(text: str = "a") -> Play:
+    """Make a disk that holds that."""
+    play = Play()
+    play.disk.tell_restricted(restricted=True)
+    play.write(0, text, session="z")
+    return play
+
+
+def test_a_refused_write_was_seen_whatever_else_is_in_flight() -> None:
+    play = started()
+    other, write = play.writing(0, "x", session="c"), play.writing(0, "y", order=2)
+    assert play.read(0, "y", session="b") == ()
+    assert kinds(play.end(write, Outcome.VOID)) == [Kind.REFUSED]
+    assert play.end(other) == ()
+
+
+def test_a_refused_write_of_the_same_content_was_not_seen() -> None:
+    play = started("q")
+    write = play.writing(0, "q")
+    assert play.read(0, "q", session="b") == ()
+    later = play.writing(0, "x", session="b")
+    assert play.end(write, Outcome.VOID) == play.end(later) == play.read(0, "x") == ()
+
+
+def test_a_read_shows_that_lower_numbers_in_flight_have_been_overtaken() -> None:
+    play = started()
+    low, high = play.writing(0, "x", order=1), play.writing(0, "y", order=2)
+    assert play.read(0, "y", session="b") == ()
+    (wrong,) = play.read(0, "x", session="b")
+    assert (wrong.kind, wrong.certain) == (Kind.MISORDERED, True)
+    assert play.end(low) == play.end(high) == ()
+
+
+def test_a_higher_number_that_was_over_and_not_there_was_never_done() -> None:
+    play = started()
+    low = play.writing(0, "x", order=1)
+    early = play.reading(0, 1, session="b")
+    high = play.writing(0, "y", order=2)
+    assert play.end(high, Outcome.MAYBE) == play.read(0, "x", session="c") == ()
+    assert kinds(play.found(early, "y")) == [Kind.MISORDERED], "also for a read that was in flight"
+    assert play.end(low) == ()
+
+
+def test_of_two_that_brought_the_same_the_later_may_be_what_was_found() -> None:
+    play = started()
+    early, other = play.reading(0, 1, session="b"), play.writing(0, "q", order=1)
+    play.end(play.writing(0, "q", order=None), Outcome.MAYBE)
+    between = play.reading(0, 1, session="b")
+    assert play.found(early, "q") == play.found(between, "a") == play.end(other) == ()
+    assert play.read(0, "q") == ()
+
+
+def test_what_was_seen_to_be_done_does_not_come_again() -> None:
+    play = started()
+    play.end(play.writing(0, "x"), Outcome.LOST)
+    assert play.read(0, "x", session="b") == ()
+    play.write(0, "y", session="b")
+    assert kinds(play.read(0, "x", session="b")) == [Kind.STALE]
+
+
+def test_where_numbers_and_reads_tell_different_orders_both_are_right() -> None:
+    for found in "xy":
+        play = started()
+        play.end(play.writing(0, "x", order=5), Outcome.LOST)
+        assert play.read(0, "x", session="b") == ()
+        play.write(0, "y", order=4)
+        assert play.read(0, found, session="b") == ()
+
+
+def test_a_read_beside_one_part_of_a_span_keeps_all_of_it() -> None:
+    play = Play()
+    write, early, short = play.writing(0, "xxx"), play.reading(1, 1, session="b"), play.reading(2, 1, session="b")
+    assert play.end(write) == play.found(short, "x") == play.found(early, "a") == ()
+
+
+def test_when_all_is_over_what_was_found_is_there_whoever_brought_it() -> None:
+    play = Play()
+    play.end(play.begin(b"\x8b" + read_16(0, 1)[1:], 512), Outcome.MAYBE)
+    assert play.read(0, "x") == ()
+    assert kinds(play.read(0, "y")) == [Kind.CORRUPTION]
+    play = started("q")
+    play.write(0, "q", Outcome.MAYBE)
+    assert play.read(0, "q") == ()
+    assert repr(play.disk) == "<Disk disk: 0 in flight, 0 spans unsure>"
 
 
 def test_a_model_says_what_it_is() -> None:

@@ -100,6 +100,20 @@ def test_one_error_is_told_once() -> None:
     assert len(judged(text).of("I-004")) == 1
 
 
+def test_a_leap_beyond_the_window_is_not_followed() -> None:
+    text = f"login\n{COMMAND}{GOOD}> NOP-Out CmdSN=900\n> NOP-Out CmdSN=2\n> NOP-Out CmdSN=3\n> NOP-Out I CmdSN=4"
+    found = judged(text)
+    assert [one.text for one in found.of("I-004")] == ["CmdSN 900, expected 2"]
+    assert not found.of("I-005")
+
+
+def test_who_heeds_no_window_counts_all_the_same() -> None:
+    text = "login\n" + "".join(f"> NOP-Out CmdSN={number}\n" for number in range(1, 40))
+    found = judged(text)
+    assert not found.of("I-004")
+    assert found.of("I-006")
+
+
 def test_data_and_snack_have_no_number() -> None:
     text = """
         login InitialR2T=No ImmediateData=No

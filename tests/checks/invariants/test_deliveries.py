@@ -99,7 +99,7 @@ def test_a_command_with_a_wrong_digest_did_not_come(what: str) -> None:
         < NOP-In ITT=none ExpCmdSN=2
     """
     (one,) = judged(text).of("T-014")
-    assert one.text == "ExpCmdSN 2 acknowledges CmdSN 1, whose command came with a wrong digest"
+    assert one.text == "ExpCmdSN 2 acknowledges CmdSN 1, whose command came with a wrong digest, or not whole"
     assert [proof.text.partition(" ")[0] for proof in one.proof] == ["NOP-In", "SCSI-Command"]
     assert not judged(text.replace("ExpCmdSN=2", "ExpCmdSN=1")).of("T-014")
 
@@ -258,6 +258,20 @@ def test_a_rejected_task_that_had_begun_may_be_answered_instead() -> None:
 def test_the_place_of_a_rejected_command_may_be_filled(plug: str) -> None:
     found = judged(f"{REJECTED}{plug}\n< NOP-In ITT=none ExpCmdSN=2")
     assert not found.rules() & {"T-053", "T-014"}
+
+
+@pytest.mark.parametrize(("told", "found"), [(2, False), (3, True)])
+def test_a_command_whose_tag_is_in_use_is_not_acknowledged_by_its_reject(told: int, found: bool) -> None:
+    text = f"""
+        login
+        > SCSI-Command cdb=TEST-UNIT-READY ITT=5
+        >> SCSI-Command cdb=TEST-UNIT-READY ITT=5 CmdSN=2 as other
+        < Reject Reason=TASK_IN_PROGRESS reject=other ExpCmdSN={told}
+        < SCSI-Response ITT=5 ExpCmdSN={told}
+    """
+    judgement = judged(text)
+    assert bool(judgement.of("T-053")) is found
+    assert not judgement.rules() & {"T-014", "T-081"}
 
 
 def test_the_reject_of_a_copy_says_nothing_of_the_original() -> None:

@@ -117,6 +117,16 @@ def test_answers_to_the_target(offer: str, answer: str, wrong: bool) -> None:
     assert of("I-047", rounds(NAMES, offer, answer)) is wrong
 
 
+def test_an_offer_out_of_its_place_may_be_ignored() -> None:
+    """The target offers an operational key in the security stage; the initiator's own offer later is no answer."""
+    text = f"""
+        > Login-Request T CSG=0 NSG=1 text='{NAMES}'
+        << Login-Response T CSG=0 NSG=1 text='{TPGT} HeaderDigest=None'
+        > Login-Request T CSG=1 NSG=3 text='HeaderDigest=CRC32C,None'
+    """
+    assert not of("I-047", text)
+
+
 def test_what_came_with_the_last_response_cannot_be_answered() -> None:
     text = rounds(NAMES, "", "", "MaxBurstLength=512 X-com.a=1")
     assert not of("I-047", text)

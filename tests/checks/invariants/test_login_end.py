@@ -26,7 +26,7 @@ CASES = (
         rule="T-067",
         good=login("", ""),
         bad=f"{REQUEST}\n< Login-Response CSG=1",
-        short="> Login-Request T CSG=1 NSG=3 text='InitiatorName=iqn.x:i SessionType=Discovery'\n< Login-Response CSG=1",
+        short="> Login-Request CSG=1 text='InitiatorName=iqn.x:i SessionType=Discovery'\n< Login-Response CSG=1",
         mutant=(TPGT, "TargetAlias=it"),
     ),
     Case(
@@ -69,11 +69,11 @@ def test_rule(case: Case) -> None:
 
 
 def test_the_tag_waits_until_the_names_are_there() -> None:
-    text = f"""
+    text = """
         > Login-Request C CSG=1 text='InitiatorName=iqn.x:i'
         < Login-Response CSG=1
         > Login-Request CSG=1 text='TargetName=iqn.x:t'
-        < Login-Response CSG=1 text='{{}}'
+        < Login-Response CSG=1 text='{}'
     """
     assert judged(text.format(TPGT)).evidence["T-067"] == 1
     assert judged(text.format("TargetAlias=x")).of("T-067")

@@ -109,6 +109,11 @@ def test_a_response_is_told_by_its_tags_and_its_version(changed: str) -> None:
     assert judged(f"> Login-Request CSG=1 {NAMES}\n< Login-Response CSG=1 {changed} {TPGT}").of("T-063")
 
 
+def test_a_refusal_need_not_say_who_it_refuses() -> None:
+    text = f"> Login-Request CSG=1 ISID=5 {NAMES}\n< Login-Response Status-Class=2 ISID=0\nclose target"
+    assert not judged(text).of("T-063")
+
+
 def test_a_tsih_in_the_login_to_a_session_is_that_one() -> None:
     request = f"> Login-Request T CSG=1 NSG=3 TSIH=3 {NAMES}"
     assert not judged(f"{request}\n< Login-Response T CSG=1 NSG=3 TSIH=3 {TPGT}").of("T-064")

@@ -199,6 +199,10 @@ def test_a_reject_is_an_answer(name: str) -> None:
     assert not waits("T-046", text)
 
 
+def test_one_answer_is_enough_for_a_ping_that_came_twice() -> None:
+    assert not waits("T-046", "login\n> NOP-Out I ITT=5\n>> NOP-Out I ITT=5\n< NOP-In ITT=5")
+
+
 @pytest.mark.parametrize(
     "text",
     [

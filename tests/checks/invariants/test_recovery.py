@@ -52,7 +52,7 @@ CASES = (
             < NOP-In
             close target rst
         """,
-        mutant=("+3", "+2.5"),
+        mutant=("+3", "+2"),
     ),
     Case(
         rule="I-057",

@@ -198,6 +198,11 @@ def test_behind_the_acknowledgement_of_its_status_a_command_is_done(snack: str) 
     assert of("I-036", text)
 
 
+def test_a_status_that_was_taken_for_an_old_one_is_not_acknowledged() -> None:
+    text = f"{LEVEL_1}\n> NOP-Out\n< NOP-In\n{READ}{HALF}< Data-In data=1024 F S ! StatSN=101\n"
+    assert not of("I-036", f"{text}> SNACK ITT=read.ITT ExpStatSN=102")
+
+
 def test_what_is_known_of_a_missing_number() -> None:
     lost = """
         > NOP-Out ITT=77

@@ -281,3 +281,63 @@ def test_an_announcement_names_connections(event: str, conns: set[int]) -> None:
     text = f"login MaxConnections=2\nconn 2\nlogin MaxConnections=2 TSIH=1 CID=1\n< Async AsyncEvent={event}"
     scene = scene_after(text)
     assert {number for number, conn in scene.conns.items() if conn.notice is not None} == conns
+
+
+@pytest.mark.parametrize(("acknowledged", "used"), [("", None), ("< NOP-In ITT=none ExpCmdSN=2", True)])
+def test_a_command_that_went_with_its_connection_may_never_have_come(acknowledged: str, used: bool | None) -> None:
+    text = f"""
+        login MaxConnections=2
+        conn 2
+        login TSIH=1 CID=1
+        > SCSI-Command cdb=TEST-UNIT-READY
+        {acknowledged}
+        close target rst
+    """
+    for end in End:
+        assert only_session(text, end).book.used(1) is used
+
+
+@pytest.mark.parametrize("function", ["TARGET_WARM_RESET", "TARGET_COLD_RESET"])
+def test_a_reset_of_the_target_does_without_what_is_missing(function: str) -> None:
+    text = f"""
+        login
+        >x SCSI-Command cdb=TEST-UNIT-READY
+        > SCSI-Command cdb=TEST-UNIT-READY
+        >x SCSI-Command cdb=TEST-UNIT-READY
+        > TMF-Request I Function={function}
+    """
+    assert only_session(text).book.lowest_missing == 4
+
+
+def test_of_two_copies_it_is_not_known_which_was_rejected() -> None:
+    session = only_session(
+        """
+        login
+        > SCSI-Command cdb=TEST-UNIT-READY ITT=1 as bad
+        >> SCSI-Command cdb=TEST-UNIT-READY ITT=1 CmdSN=1
+        < Reject Reason=INVALID_PDU_FIELD reject=bad
+        """
+    )
+    task = session.find(1)
+    assert task is not None
+    assert task.live
+    assert session.book.used(1) is None
+
+
+def test_a_rejected_task_that_is_answered_had_come() -> None:
+    session = only_session(
+        """
+        login
+        > SCSI-Command cdb=TEST-UNIT-READY ITT=1 as bad
+        < Reject Reason=INVALID_PDU_FIELD reject=bad
+        < SCSI-Response ITT=1 Status=CHECK_CONDITION sense=b/0c/0d
+        """
+    )
+    assert session.book.used(1) is not False
+    assert session.book.lowest_missing == 2
+
+
+@pytest.mark.parametrize(("end", "expected"), [(End.TARGET, 1), (End.INITIATOR, 1)])
+def test_a_leap_beyond_the_window_moves_no_count(end: End, expected: int) -> None:
+    text = "login\n> SCSI-Command cdb=TEST-UNIT-READY CmdSN=900"
+    assert only_session(text, end).book.next == expected

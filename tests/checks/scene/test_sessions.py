@@ -115,3 +115,58 @@ def test_what_is_behind_a_gap_may_not_be_delivered(text: str, delivered: bool) -
     session = scene_after(f"login\n{text}").conns[1].session
     (task,) = (task for task in session.live() if task.is_scsi)
     assert session.delivered(task) is delivered
+
+
+@pytest.mark.parametrize("first", WRAPS)
+def test_what_is_doubtful_is_neither_missing_nor_used(first: int) -> None:
+    book = CommandBook()
+    book.start(first)
+    numbers = [(first + step) & 0xFFFFFFFF for step in range(8)]
+    book.take(numbers[0])
+    book.take(numbers[4])
+    for step in (1, 2, 5, 7):
+        book.doubt(numbers[step])
+    assert book.lowest_missing == numbers[3]
+    assert [book.used(number) for number in numbers] == [True, None, None, False, True, None, False, None]
+    book.take(numbers[3])
+    assert book.lowest_missing == numbers[6]
+    book.take(numbers[5])
+    assert book.used(numbers[5]) is True
+    book.take(numbers[6])
+    assert book.lowest_missing == (first + 8) & 0xFFFFFFFF
+    book.forget()
+    assert not book.doubtful
+
+
+@pytest.mark.parametrize("first", WRAPS)
+def test_what_is_conceded_is_not_waited_for(first: int) -> None:
+    book = CommandBook()
+    book.start(first)
+    numbers = [(first + step) & 0xFFFFFFFF for step in range(10)]
+    for step in (0, 2, 6, 9):
+        book.take(numbers[step])
+    book.concede(numbers[0])
+    assert book.lowest_missing == numbers[1]
+    book.concede(numbers[4])
+    assert book.lowest_missing == numbers[4]
+    assert [book.used(number) for number in numbers[:7]] == [None, None, None, None, False, False, True]
+    book.concede(numbers[9])
+    assert book.lowest_missing == (first + 10) & 0xFFFFFFFF
+
+
+def test_doubts_are_bounded() -> None:
+    book = CommandBook()
+    book.start(1)
+    for number in range(10, 5000):
+        book.doubt(number)
+    assert len(book.doubtful) <= 1024
+    assert book.used(4999) is None
+
+
+def test_old_numbers_are_forgotten_before_they_come_round() -> None:
+    book = CommandBook()
+    book.start((1 << 24) - 2)
+    book.take((1 << 24) - 2)
+    book.take((1 << 24) - 1)
+    assert book.next == 1 << 24
+    assert book.floor == 0

@@ -121,6 +121,7 @@ async def test_terminated_tasks_end_and_are_acknowledged() -> None:
         await target.send(event(5, LUN=3 << 48))
         nop = await target.receive(Opcode.NOP_OUT)
         assert (nop["ITT"], nop["TTT"], nop["I"], nop["ExpStatSN"]) == (NO_TAG, NO_TAG, 1, target.statsn)
+        assert nop["LUN"] == 3 << 48
         with pytest.raises(CommandAborted):
             await dead.wait()
         await target.respond(command)

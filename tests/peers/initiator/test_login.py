@@ -61,6 +61,13 @@ def test_discovery_offers_what_makes_sense() -> None:
     assert not {"TargetName", "InitialR2T", "MaxBurstLength", "MaxConnections", "TaskReporting"} & set(said)
 
 
+def test_a_further_connection_says_nothing_that_is_the_whole_sessions() -> None:
+    _, request = begin(SETTINGS.changed(tsih=7))
+    said = keys_of(request)
+    assert {"InitiatorName", "TargetName", "MaxRecvDataSegmentLength", "HeaderDigest"} <= said.keys()
+    assert said.keys().isdisjoint({"SessionType", "MaxConnections", "InitialR2T", "MaxBurstLength", "TaskReporting"})
+
+
 def test_offers_replace_add_and_take_away() -> None:
     offers = {"MaxBurstLength": "512", "X-com.example": "1", "TargetName": "", "DataDigest": "", "SessionType": "Odd"}
     _, request = begin(SETTINGS.changed(offers=offers))
