@@ -152,7 +152,7 @@ class Tshark:
         if code < 0:
             raise CaptureError(f"{self.path}: tshark was ended by signal {-code}{': ' if text else ''}{text}")
         if code and not some and _CUT_SHORT not in text:
-            raise CaptureError(f"{self.path}: expected a packet capture (pcap or pcapng): {text or f'status {code}'}")
+            raise CaptureError(f"{self.path}: tshark cannot read it: {text or f'status {code}'}")
         if text and text not in self.warnings:
             self.warnings.append(text)
 

@@ -20,6 +20,7 @@ from iscsiproxy.checks.invariants import (
     deliveries,
     digests,
     discovery,
+    disks,
     first_login,
     format_errors,
     headers,
@@ -31,6 +32,7 @@ from iscsiproxy.checks.invariants import (
     logins,
     logouts,
     management,
+    missing_data,
     nops,
     r2ts,
     reassignment,
@@ -81,6 +83,7 @@ FAMILIES: tuple[Family, ...] = (
     format_errors.FAMILY,
     answers.FAMILY,
     data_in.FAMILY,
+    missing_data.FAMILY,
     unsolicited.FAMILY,
     r2ts.FAMILY,
     data_out.FAMILY,
@@ -100,6 +103,7 @@ FAMILIES: tuple[Family, ...] = (
     closes.FAMILY,
     delays.FAMILY,
     liveness.FAMILY,
+    disks.FAMILY,
 )
 
 #: Every rule by its id

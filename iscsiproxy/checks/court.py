@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from iscsiproxy.checks.debts import Debts
+from iscsiproxy.checks.disk import Wrong
 from iscsiproxy.checks.findings import Finding, proof_of
+from iscsiproxy.checks.invariants.disks import KINDS
 from iscsiproxy.checks.moment import Moment
 from iscsiproxy.checks.profiles import Profile, cited
-from iscsiproxy.checks.rules import FINE, Breach, Family, Outcome, Rule
+from iscsiproxy.checks.rules import FINE, Breach, Family, Outcome, Rule, Severity
 from iscsiproxy.checks.scene.notes import Note, note_of
 from iscsiproxy.checks.scene.scene import Limits, Scene
 from iscsiproxy.checks.scene.tasks import Task
 from iscsiproxy.checks.scene.values import values_of
+from iscsiproxy.checks.storage import Hashes, Storage
 from iscsiproxy.errors import ScsiError
 from iscsiproxy.journal import Record
 from iscsiproxy.session.events import Closed, Connected, Decided, Delivered, Event, Fired, Received, Staged
@@ -64,10 +67,13 @@ class Court:
         profile: Profile,
         limits: Limits,
         tell: Callable[[Finding], None],
+        hashes: Hashes | None = None,
     ) -> None:
         self.end = end
         self.scene = Scene(end, limits)
         self.crashes: list[Crash] = []
+        #: What the disks behind this leg may hold, if somebody wants to know
+        self.storage = None if hashes is None else Storage(self.scene, hashes, self._wrong)
         self._profile = profile
         self._debts = Debts(limits.answer)
         self._tell = tell
@@ -98,7 +104,8 @@ class Court:
     @property
     def evidence(self) -> dict[str, int]:
         """How often each rule could have been broken."""
-        return {name: docket.evidence for name, docket in self._dockets.items()}
+        judged = 0 if self.storage is None else self.storage.disks.counts().judged
+        return {name: judged if name[0] == "D" else docket.evidence for name, docket in self._dockets.items()}
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -145,6 +152,8 @@ class Court:
         """Take note that events are missing: what depends on them is not known any more."""
         self.scene.missed()
         self._debts.clear()
+        if self.storage is not None:
+            self.storage.gap()
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -191,6 +200,8 @@ class Court:
         for update in updates:
             self._update(update, moment)
         scene.observe(moment)
+        if self.storage is not None:
+            self._update(self.storage.take, moment)
         if scene.lapsed:
             for number, session in scene.lapsed:
                 self._debts.drop(number, session)
@@ -221,7 +232,10 @@ class Court:
         for observer in self._observers:
             if observer.closed:
                 self._update(observer.update, moment)
-        if self.scene.closed(moment):
+        over = self.scene.closed(moment)
+        if self.storage is not None:
+            self._update(self.storage.take, moment)
+        if over:
             session = conn.session.number
             self._debts.drop(event.conn, None if session in self.scene.sessions else session)
 
@@ -265,6 +279,27 @@ class Court:
             proof=tuple(map(proof_of, (note, *breach.proof))),
             pdu=note.pdu,
             cdb=cdb,
+        )
+        self._tell(finding)
+
+    def _wrong(self, wrong: Wrong, moment: Moment) -> None:
+        """Make a finding of what is wrong with the data of a disk."""
+        rule = KINDS[wrong.kind]
+        proof = [note for note in wrong.refs if isinstance(note, Note)]
+        finding = Finding(
+            rule=rule.id,
+            title=rule.title,
+            severity=Severity.MUST if wrong.certain else Severity.HEURISTIC,
+            clause=cited(rule.clause, self._profile),
+            blame=End.TARGET if self.end is End.TARGET else None,
+            conn=moment.conn.number,
+            at=moment.at,
+            n=moment.note.n,
+            text=str(wrong),
+            label=moment.pdu.label,
+            proof=tuple(map(proof_of, (moment.note, *proof))),
+            pdu=moment.pdu,
+            cdb=_cdb_of(moment.note, moment.task),
         )
         self._tell(finding)
 

@@ -6,24 +6,31 @@ moves the state on and is blamed on nobody.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from iscsiproxy.checks.catalogue import FAMILIES
 from iscsiproxy.checks.court import Court, Crash
+from iscsiproxy.checks.disk import Counts
 from iscsiproxy.checks.findings import Finding
+from iscsiproxy.checks.invariants.disks import KINDS
 from iscsiproxy.checks.known import Known
 from iscsiproxy.checks.profiles import DEFAULT, Profile
 from iscsiproxy.checks.recovery import Recoveries
 from iscsiproxy.checks.rules import Family, Severity
 from iscsiproxy.checks.scene.scene import Limits
+from iscsiproxy.checks.storage import Hashes
 from iscsiproxy.journal import Lost, Record
 from iscsiproxy.language.spec import Verdict
 from iscsiproxy.session.events import Delivered, Event, Received
 from iscsiproxy.wire.opcodes import End
 
 __all__ = ["Judge"]
+
+_DISKS = frozenset(rule.id for rule in KINDS.values())
+#: How many wrong reads are remembered until they were seen on the other leg
+_REMEMBERED = 256
 
 
 class Judge:
@@ -44,6 +51,7 @@ class Judge:
         known: Known | None = None,
         on_finding: Callable[[Finding], None] | None = None,
         kept: int = 5,
+        disks: bool = True,
     ) -> None:
         self.profile = profile
         self.limits = Limits() if limits is None else limits
@@ -58,8 +66,11 @@ class Judge:
         self._open: set[tuple[Severity, End | None]] = set()  #: what was found that nobody has accepted
         self._kept = kept
         self._on_finding = on_finding
+        #: Reads that were found wrong on the target's leg: on the initiator's they are the same
+        self._wrong: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
+        hashes = Hashes() if disks else None
         self._courts = tuple(
-            Court(end, families, profile=profile, limits=self.limits, tell=self._found) for end in ends
+            Court(end, families, profile=profile, limits=self.limits, tell=self._found, hashes=hashes) for end in ends
         )
         self._at = {court.end: court for court in self._courts}
 
@@ -70,6 +81,15 @@ class Judge:
     def evidence(self) -> dict[str, int]:
         """How often each rule could have been broken, by its id; 0 where nothing was seen that could tell."""
         return {name: count for court in self._courts for name, count in court.evidence.items()}
+
+    @property
+    def disks(self) -> Counts:
+        """What of the data that was read was judged, and what not, and why: in sectors, on each leg for itself."""
+        total = Counts()
+        for court in self._courts:
+            if court.storage is not None:
+                total.add(court.storage.disks.counts())
+        return total
 
     @property
     def crashes(self) -> tuple[Crash, ...]:
@@ -120,6 +140,12 @@ class Judge:
             court.tick(self.now)
 
     def _found(self, finding: Finding) -> None:
+        if finding.rule in _DISKS and finding.pdu is not None:
+            read = finding.conn, finding.pdu["ITT"]
+            if finding.blame is not None:
+                self._wrong.append(read)
+            elif read in self._wrong:
+                return
         if self.known.deviations and (reason := self.known.reason(finding, self.profile)):
             finding = replace(finding, known=reason)
         else:

@@ -76,7 +76,7 @@ Check: TypeAlias = "Callable[[Moment], Outcome]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule; its id begins with T for the target and I for the initiator.
+    """One rule; its id begins with T for the target, I for the initiator, and D for the target's disks.
 
     `sent` are the opcodes of PDUs by the judged end at which `check` is called, `given` of those that it was given (and
     whose digests are right), `spoiled` of those that it was given with a wrong digest; `closed`: it is called when one
@@ -102,7 +102,7 @@ class Rule:
     @property
     def blame(self) -> End:
         """The end that the rule judges."""
-        return End.TARGET if self.id.startswith("T") else End.INITIATOR
+        return End.INITIATOR if self.id.startswith("I") else End.TARGET
 
     def __repr__(self) -> str:
         return f"<Rule {self.id} {self.title}>"

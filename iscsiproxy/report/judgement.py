@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from iscsiproxy.checks.catalogue import FAMILIES
+from iscsiproxy.checks.disk import Counts
 from iscsiproxy.checks.findings import Finding, Proof
 from iscsiproxy.checks.judge import Judge
 from iscsiproxy.checks.profiles import Profile, cited
@@ -83,6 +84,11 @@ def judge_facts(judge: Judge) -> dict[str, Any]:
             }
             for one in judge.recoveries.all
         ],
+        "disks": {
+            "judged": judge.disks.judged,
+            "forgotten": judge.disks.forgotten,
+            "left_out": {reason.name.lower(): sectors for reason, sectors in judge.disks.left_out.items()},
+        },
         "crashes": [{"rule": one.rule, "n": one.n, "error": one.error} for one in judge.crashes],
         "unmet": [str(one) for one in judge.known.unmet],
     }
@@ -99,6 +105,7 @@ def judge_lines(judge: Judge) -> Iterator[str]:
         title = rule.title if rule is not None else ""
         weight = "known" if known else str(rule.severity) if rule is not None else ""
         yield f"{weight:9} {name:6} {label:16} {count:6} x  {title}"
+    yield from _disk_lines(judge.disks)
     yield from _recovery_lines(judge.recoveries.all)
     for crash in judge.crashes:
         yield f"the check {crash.rule} broke at event {crash.n}: {crash.error}"
@@ -112,6 +119,17 @@ def judge_lines(judge: Judge) -> Iterator[str]:
         f"{judge.verdict}: {fresh} finding{'s' * (fresh != 1)}{f', {accepted} known' if accepted else ''}; "
         f"{met} of {len(evidence)} rules had evidence in {judge.records} events ({judge.profile})"
     )
+
+
+def _disk_lines(counts: Counts) -> Iterator[str]:
+    """Say how much of what was read was held against what it had to be."""
+    if not counts.judged and not counts.left_out:
+        return
+    yield f"data: {counts.judged} sectors that were read were judged"
+    for reason, sectors in counts.left_out.items():
+        yield f"  {sectors} were not: {reason.value}"
+    if counts.forgotten:
+        yield f"  {counts.forgotten} were known and have been forgotten, for want of memory"
 
 
 def _recovery_lines(recoveries: Sequence[Recovery]) -> Iterator[str]:

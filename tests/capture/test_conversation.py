@@ -244,11 +244,10 @@ def test_a_connection_is_joined_at_the_first_whole_PDU(mss: int, trusted: bool, 
     for start in range(8, len(tcp.shots) - 60, 7):
         shots = tcp.shots[start:]
         table = listen(shots, trusted=trusted)
-        for end in End:
-            whole = _captured(tcp, shots, by(pdus, end), end)
-            assert received(table.entries, end) == whole, (start, end)
+        whole = {end: _captured(tcp, shots, by(pdus, end), end) for end in End}
+        assert {end: received(table.entries, end) for end in End} == whole, start
         assert table.gaps == 0
-        if whole[0].opcode != Opcode.LOGIN_RESPONSE:
+        if whole[TARGET][0].opcode != Opcode.LOGIN_RESPONSE:
             assert "Connected" not in kinds(table.entries)
             assert [conn.names[0] for conn in table.late] == ["10.0.0.1:40000"]
 
@@ -297,21 +296,17 @@ def test_a_login_captured_from_its_second_round_on_leaves_digests_to_be_found_ou
 
 
 @digests
-@pytest.mark.parametrize("lost", range(6, 16))
+@pytest.mark.parametrize("lost", range(2, 14))
 def test_behind_a_gap_it_goes_on(lost: int, header: bool, data: bool) -> None:
     tcp, pdus = session(header=header, data=data)
     sent = [shot for shot in tcp.shots if shot.payload]
-    if lost >= len(sent):
-        pytest.skip("there are no more packets")
     table = listen(without(tcp.shots, sent[lost]))
     gone = pdus[lost]
     assert received(table.entries) == [pdu for pdu in pdus if pdu is not gone]
     assert table.gaps == 1
     before = pdus[:lost][-1]
     where = table.entries.index(Lost(count=1))
-    assert [pdu for pdu in received(table.entries[:where]) if pdu.sender is gone.sender] == by(
-        pdus[:lost], gone.sender
-    )
+    assert [pdu for pdu in received(table.entries[:where]) if pdu.sender is gone.sender] == by(pdus[:lost], gone.sender)
     assert before in received(table.entries[:where])
 
 
@@ -553,9 +548,7 @@ def test_comments_on_packets_without_data_are_told() -> None:
     one, _ = both()
     one.talk(*dialogue(rounds=0))
     one.shot(TARGET, comments=["iscsiproxy: note of rule a/1: late"])
-    one.shot(
-        TARGET, comments=["iscsiproxy: no PDUs any more: noise; what follows passes raw and is not captured"]
-    )
+    one.shot(TARGET, comments=["iscsiproxy: no PDUs any more: noise; what follows passes raw and is not captured"])
     assert kinds(listen(one.shots, legs=LEGS).entries)[-2:] == ["Noted", "Unframed"]
 
 

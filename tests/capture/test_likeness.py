@@ -15,7 +15,13 @@ from tests.wire.samples import SAMPLES, Sample
 __all__: list[str] = []
 
 INITIATOR, TARGET = End.INITIATOR, End.TARGET
-NOTHING = [bytes(48), b"\xff" * 48, b" " * 48, b"CONNECT target.example:443 HTTP/1.1\r\nHost: target.ex", b"\x16\x03" * 24]
+NOTHING = [
+    bytes(48),
+    b"\xff" * 48,
+    b" " * 48,
+    b"CONNECT target.example:443 HTTP/1.1\r\nHost: target.ex",
+    b"\x16\x03" * 24,
+]
 
 ASSIGNED = [sample for sample in SAMPLES if sample.opcode in LABELS]
 

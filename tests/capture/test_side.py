@@ -25,7 +25,9 @@ def side() -> Side:
     return side
 
 
-def cutting(side: Side, trust: Trust = Trust.WHOLE, *, header: bool = False, data: bool = False, offset: int = 0) -> Side:
+def cutting(
+    side: Side, trust: Trust = Trust.WHOLE, *, header: bool = False, data: bool = False, offset: int = 0
+) -> Side:
     side.start(offset, header, data, trust)
     return side
 
@@ -111,9 +113,7 @@ def test_several_gaps_in_one_PDU(side: Side) -> None:
     assert found == [Cut(Pdu(READ.bhs), partial=True), Cut(response(2))]
 
 
-@pytest.mark.parametrize(
-    ("there", "length"), [(0, 48), (20, 100), (48, 401), (448, 1), (60, 500)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("there", "length"), [(0, 48), (20, 100), (48, 401), (448, 1), (60, 500)], ids=str)
 def test_bytes_missing_anywhere_else_cost_the_place_too(side: Side, there: int, length: int) -> None:
     cutting(side)
     assert cut(side, READ.raw[:there]) == ([Cut(READ)] if there == 448 else [])
@@ -134,20 +134,22 @@ def test_a_gap_is_not_passed_over_on_the_word_of_a_header_that_looks_odd(side: S
     assert list(side.miss(10)) == [Lapse(b"")]
 
 
-def test_a_search_finds_the_place_and_the_sender(side: Side) -> None:
+@pytest.fixture
+def unknown(side: Side) -> Side:
     side.sender = None
-    found = side.search([Data(b"tail", whole=False), Data(READ.raw)], (None, None), trusted=True, final=True)
+    return side
+
+
+def test_a_search_finds_the_place_and_the_sender(unknown: Side) -> None:
+    found = unknown.search([Data(b"tail", whole=False), Data(READ.raw)], (None, None), trusted=True, final=True)
     assert found is not None
-    assert found.offset == 4
-    assert side.sender is TARGET
-    assert side.looked == 4 + len(READ)
+    assert (found.offset, unknown.sender, unknown.looked) == (4, TARGET, 4 + len(READ))
 
 
-def test_a_search_in_vain_says_so(side: Side) -> None:
-    side.sender = None
-    assert side.search([Data(b"nothing" * 20)], (None, None), trusted=True, final=True) is None
-    assert side.sender is None
-    assert side.looked == 140
+def test_a_search_in_vain_says_so(unknown: Side) -> None:
+    assert unknown.search([Data(b"nothing" * 20)], (None, None), trusted=True, final=True) is None
+    assert unknown.sender is None
+    assert unknown.looked == 140
 
 
 def pieces(side: Side, *told: tuple[bytes, str]) -> Iterable[Cut | Lapse]:
@@ -172,6 +174,7 @@ def test_a_PDU_that_a_fault_cut_short_does_not_spoil_the_next(side: Side) -> Non
 
 def test_its_repr_tells_its_state(side: Side) -> None:
     assert repr(side) == "<Side of the target searching <Flow at 0, 0 segments wait, 0 gaps to come>>"
-    assert cutting(side).mode is Mode.CUTTING
+    assert repr(cutting(side)).startswith("<Side of the target cutting ")
     side.stop(Mode.LOST)
-    assert "lost" in repr(side)
+    side.sender = None
+    assert repr(side).startswith("<Side of the unknown lost ")

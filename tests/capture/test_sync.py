@@ -43,9 +43,7 @@ def test_it_is_found_behind_the_rest_of_another(cut: int, header: bool, data: bo
     raw = stream(INITIATOR, header=header, data=data)
     found = find(raw[min(cut, first - 1) :], INITIATOR, starts=())
     if cut < first:
-        assert found == Found(
-            offset=first - min(cut, first - 1), login=False, header_digest=header, data_digest=data
-        )
+        assert found == Found(offset=first - min(cut, first - 1), login=False, header_digest=header, data_digest=data)
     else:
         assert found is not None
         assert found.header_digest is header
@@ -102,9 +100,7 @@ def test_whether_data_has_a_digest_is_open_as_long_as_nothing_shows_it() -> None
 def test_known_digests_are_taken_for_granted() -> None:
     raw = stream(TARGET, header=True, data=True)
     assert find(raw, TARGET, digests=(False, False), starts=()) is None
-    assert find(raw, TARGET, digests=(True, True)) == Found(
-        offset=0, login=False, header_digest=True, data_digest=True
-    )
+    assert find(raw, TARGET, digests=(True, True)) == Found(offset=0, login=False, header_digest=True, data_digest=True)
 
 
 def test_a_login_has_no_digests_but_what_follows_may_have() -> None:

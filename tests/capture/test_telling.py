@@ -138,10 +138,16 @@ def test_comments_tell_what_rules_did(conn: Conn) -> None:
                 "iscsiproxy: note of rule a/3: look",
             ),
         ),
-        Went(conn, 0.2, TARGET, command(1).with_fields({"CmdSN": 2}), comments=("iscsiproxy: rule a/1 set: CmdSN 1 -> 2",)),
+        Went(
+            conn,
+            0.2,
+            TARGET,
+            command(1).with_fields({"CmdSN": 2}),
+            comments=("iscsiproxy: rule a/1 set: CmdSN 1 -> 2",),
+        ),
         Went(conn, 0.3, INITIATOR, response(1), comments=("iscsiproxy: rule b/1: sent by the proxy",)),
         Said(conn, 0.4, ("iscsiproxy: note of rule c/1: too late",)),
-    )  # fmt: skip
+    )
     changes = (Change(what="CmdSN", old="1", new="2"),)
     label = "SCSI-Command ITT=0x1"
     assert entries[1:] == [

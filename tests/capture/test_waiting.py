@@ -42,15 +42,12 @@ def pieces(waiting: Waiting) -> list[tuple[int, Piece]]:
 
 
 def test_what_waits_holds_back_and_counts(order: Order[Tale], waiting: Waiting) -> None:
-    assert waiting
     assert len(waiting) == 6
-    assert order.busy
-    assert order.waiting == 12
+    assert (order.busy, order.waiting) == (True, 12)
     assert repr(waiting) == "<Waiting 6 pieces, 12 bytes>"
     assert pieces(waiting) == PIECES
-    assert not waiting
-    assert not order.busy
-    assert order.waiting == 0
+    assert len(waiting) == 0
+    assert (order.busy, order.waiting) == (False, 0)
 
 
 def test_the_bytes_of_a_side_up_to_a_gap(waiting: Waiting) -> None:

@@ -111,7 +111,7 @@ class Tcp:
 
 
 def dialogue(*, rounds: int = 3, size: int = 512, header: bool = False, data: bool = False) -> list[Pdu]:
-    """Write a session from its login on: so many times a READ and a WRITE of `size` bytes, with digests if asked for."""
+    """Write a session: a login, and so many times a READ and a WRITE of `size` bytes, with digests if asked for."""
     keys = (f"HeaderDigest={'CRC32C' if header else 'None'}", f"DataDigest={'CRC32C' if data else 'None'}")
     pdus = [
         login(*KEYS, *keys),

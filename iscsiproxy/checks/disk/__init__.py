@@ -2,7 +2,7 @@
 
 - `commands`, `answers`: what a CDB does to a disk, and what an answer says of that;
 - `ops`, `order`: a command in its place, and which of two takes effect first;
-- `pages`, `spans`, `ranges`, `contents`: what is sure of each sector, and what is not;
+- `pages`, `spans`, `ranges`, `contents`: what is sure of each sector, and what is not; `thrift`: what is given up;
 - `matching`, `history`, `wrongs`: what a read has found, where that comes from, and what to call it;
 - `shadow`, `disks`: one logical unit, and all of them; `counts`: what was judged, and what was left out and why.
 

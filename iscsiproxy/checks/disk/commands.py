@@ -84,12 +84,18 @@ class Effect(NamedTuple):
             return self.name
         return f"{self.name} of LBA {self.LBA}" + (f"-{self.LBA + self.blocks - 1}" if self.blocks > 1 else "")
 
+    def anyhow(self) -> Effect:
+        """Make the effect of a command that leaves nobody knows what in the same place."""
+        action = Action.RELEASE if self.action is Action.RELEASE else Action.SCRAMBLE
+        return self._replace(action=action, length=0, write_at=0, period=0, zeros=False)
+
     def anywhere(self) -> Effect:
         """Make the effect of a command that does the same nobody knows where."""
-        if not self.writes:
-            return self._replace(ranges=(), unplaced=Reason.SIZE)
-        action = Action.RELEASE if self.action is Action.RELEASE else Action.SCRAMBLE
-        return self._replace(action=action, ranges=_EVERYTHING, write_at=0, period=0, zeros=False)
+        return (
+            self.anyhow()._replace(ranges=_EVERYTHING)
+            if self.writes
+            else self._replace(ranges=(), unplaced=Reason.SIZE)
+        )
 
     @property
     def reads(self) -> bool:

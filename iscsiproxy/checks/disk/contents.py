@@ -31,17 +31,11 @@ from iscsiproxy.checks.disk.order import allowed, precedes, racing
 from iscsiproxy.checks.disk.pages import Pages
 from iscsiproxy.checks.disk.ranges import Ranges
 from iscsiproxy.checks.disk.spans import Candidate, Span, Spans
+from iscsiproxy.checks.disk.thrift import CANDIDATES, HELD, SPANS, condense, to_give_up
 from iscsiproxy.checks.disk.wrongs import Bad, origins_of
 from iscsiproxy.journal.payload import HASH_LENGTH
 
-__all__ = ["CANDIDATES", "HELD", "SPANS", "Contents"]
-
-#: Spans that a logical unit may have before the oldest are given up.
-SPANS = 8192
-#: Writes that a span may have before the two oldest that are over become one that may be anything.
-CANDIDATES = 32
-#: Sectors of writes that are over and still in spans: 512 MiB of disk in 8 MiB
-HELD = 1 << 20
+__all__ = ["Contents"]
 
 
 class Contents:
@@ -80,7 +74,7 @@ class Contents:
             for span in self._spans.cover(first, end):
                 span.add(write)
                 if len(span.candidates) > CANDIDATES:
-                    _condense(span)
+                    condense(span)
 
     def done(self, write: Op, end: int) -> None:
         """End a write that is good in the sectors before `end`; what it left behind them is not known."""
@@ -377,57 +371,15 @@ class Contents:
         for first, end in ranges:
             for span in self._spans.carve(first, end):
                 self._spans.discard(span)
-            self._counts.forgotten += self._pages.clear(self._disk, first, end)
+            self._pages.clear(self._disk, first, end)
+            self._counts.forgotten += min(end - first, LARGEST)
 
     def _tidy(self) -> None:
-        """Give up the oldest spans in which nothing can change any more, if they are too many or hold too much."""
-        spans = self._spans.all()
-        quiet = [span for span in spans if self._is_quiet(span)]
-        quiet.sort(key=lambda span: max(one.op.issued for one in span.candidates))
-        held = _held(spans)
-        goal = self._most_held * 3 // 4
-        excess = len(spans) - self._most_spans * 3 // 4 if len(spans) > self._most_spans else 0
-        at = 0
-        while at < len(quiet) and (at < excess or held > goal):
-            step = max(excess - at, len(quiet) // 8, 1)
-            for span in quiet[at : at + step]:
-                self._counts.forgotten += min(span.end - span.first, LARGEST)
-                self.give_up([(span.first, span.end)])
-            at += step
-            held = _held(self._spans.all())
-        self._held = held
+        given_up, self._held = to_give_up(self._spans.all(), self.reads, most=self._most_spans, held=self._most_held)
+        self.give_up([(span.first, span.end) for span in given_up])
+        # What is in flight has to stay, however much it is: it is looked at again when it has grown.
         self._spans_due = max(self._most_spans, len(self._spans) * 5 // 4)
-
-    def _is_quiet(self, span: Span) -> bool:
-        """Tell whether nothing can change a span any more, and no read is on its way that may find what was before."""
-        return all(one.op.over is not None for one in span.candidates) and not any(
-            read.first < span.end and span.first < read.end for read in self.reads
-        )
 
 
 def _part(hashes: bytes, first: int, end: int) -> bytes:
     return hashes[first * HASH_LENGTH : end * HASH_LENGTH]
-
-
-def _held(spans: Sequence[Span]) -> int:
-    """Count the sectors whose hashes the spans keep in memory, those of commands in flight not counted."""
-    ops = {one.op for span in spans for one in span.candidates if one.op.state is not State.FLYING}
-    return sum(len(op.buffer) for op in ops) // HASH_LENGTH
-
-
-def _condense(span: Span) -> None:
-    """Make the two oldest candidates that are over into one that may be anything."""
-    over = [one for one in span.candidates if one.op.over is not None][:2]
-    if len(over) < 2:
-        return
-    first, second = over
-    both = Op(
-        Effect(action=Action.RELEASE, name="one of several writes", ranges=((span.first, span.end),)),
-        issued=max(first.op.issued, second.op.issued),
-    )
-    both.state = State.MAYBE
-    both.over = max(one.op.over for one in over if one.op.over is not None)
-    until = None if first.until is None or second.until is None else max(first.until, second.until)
-    span.candidates = tuple(
-        Candidate(both, until) if one is second else one for one in span.candidates if one is not first
-    )

@@ -28,7 +28,7 @@ class Counts:
     """Sectors of 512 bytes, over all reads and compares that ended with data.
 
     Each sector that a read asked for is in `judged` or in `left_out`, by reason, as often as it was read. `forgotten`
-    are sectors whose contents were known and are not any more, for want of memory.
+    are sectors whose contents were known and are not any more, for want of memory or after a gap.
     """
 
     judged: int = 0

@@ -60,6 +60,7 @@ class Op:
         "over",
         "reads",
         "ref",
+        "sectors",
         "session",
         "settled",
         "state",
@@ -97,6 +98,8 @@ class Op:
         self.settled = 0
         #: The range that its data is of; empty where it has none
         self.first, self.end = effect.ranges[0] if len(effect.ranges) == 1 else (0, 0)
+        #: How many sectors it is about, also where nobody knows which
+        self.sectors = self.end - self.first or -(-effect.length // BLOCK)
         #: Eight bytes for each sector of the task's buffer, as far as data has passed
         self.buffer = bytearray(ZEROS * effect.period if effect.zeros else b"")
         #: Some sector of the buffer was passed over, or came twice and differed
@@ -178,13 +181,9 @@ class Op:
         piece.buffer += hashes
         return piece
 
-    def blur(self) -> None:
-        """Take note that nobody knows which sectors this is about."""
-        self.place(self.effect.anywhere())
-
     def place(self, effect: Effect) -> None:
         """Say what the command does after all."""
         self.effect = effect
-        self.reads, self.writes = effect.reads, effect.writes
+        self.writes = effect.writes
         self.first, self.end = effect.ranges[0] if len(effect.ranges) == 1 else (0, 0)
         self.buffer = bytearray(ZEROS * effect.period if effect.zeros else b"")

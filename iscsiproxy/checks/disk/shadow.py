@@ -14,11 +14,12 @@ from collections.abc import Hashable
 
 from iscsiproxy.checks.disk.answers import Outcome, block_size_of, restricted_of
 from iscsiproxy.checks.disk.commands import Action, Effect, effect_of
-from iscsiproxy.checks.disk.contents import HELD, SPANS, Contents
+from iscsiproxy.checks.disk.contents import Contents
 from iscsiproxy.checks.disk.counts import Counts, Reason
 from iscsiproxy.checks.disk.history import HASHES, OPS, History
 from iscsiproxy.checks.disk.ops import Op, State
 from iscsiproxy.checks.disk.pages import Pages
+from iscsiproxy.checks.disk.thrift import HELD, SPANS
 from iscsiproxy.checks.disk.wrongs import Wrong, refused_of, wrongs_of
 from iscsiproxy.journal import BLOCK
 
@@ -160,7 +161,7 @@ class Disk:
     def _read(self, op: Op, residual: int) -> tuple[Wrong, ...]:
         effect = op.effect
         if op.blind is not None:
-            self.counts.leave_out(op.blind, op.end - op.first or -(-effect.length // BLOCK))
+            self.counts.leave_out(op.blind, op.sectors)
             return ()
         end = op.first + _transferred(op, residual)
         if effect.action is Action.COMPARE_AND_WRITE:
@@ -215,7 +216,7 @@ class Disk:
     def tell_block_size(self, size: int) -> None:
         """Take the logical block size that the target tells; all that is known is wrong if it was another."""
         if self.block_size not in (None, size):
-            self._misplaced()
+            self._forget(everywhere=True)
         self.block_size, self.guessed = size, False
 
     def tell_restricted(self, *, restricted: bool) -> None:
@@ -223,16 +224,23 @@ class Disk:
         self._contents.restricted = restricted
 
     def gap(self) -> None:
-        """Forget everything, but not what is in flight.
+        """Forget everything.
 
         To be called where something may have happened that did not pass here: events were not recorded, the target lost
         its power and with it what its cache had (UNIT ATTENTION 29h), or tells of a deferred error. Reads in flight are
-        not judged.
+        not judged, and what writes in flight bring is not known.
         """
+        self._forget(everywhere=False)
+
+    def _forget(self, *, everywhere: bool) -> None:
+        """Forget everything, also what writes in flight bring, or even where: they may have been done already."""
         self._tick += 1
-        for op in self._contents.reads:
+        pending = [op for op in (*self._lost, *self._flying) if op.writes]
+        for op in (*self._contents.reads, *pending):
             op.blind = Reason.GAP
-        self._contents.forget([op for op in (*self._lost, *self._flying) if op.writes])
+        for op in pending:
+            op.place(op.effect.anywhere() if everywhere else op.effect.anyhow())
+        self._contents.forget(pending)
 
     def _sized(self, effect: Effect) -> Effect:
         """Take or drop a block size that a command implies, where nobody told it."""
@@ -243,19 +251,10 @@ class Disk:
         elif self.block_size != effect.implied:
             self._may_guess = False
             if self.block_size is not None:
-                self._misplaced()
+                self._forget(everywhere=True)
                 self.block_size, self.guessed = None, False
             return effect.anywhere()
         return effect
-
-    def _misplaced(self) -> None:
-        """Take note that the sectors of all commands so far were not those they were thought to be."""
-        for op in (*self._lost, *self._flying):
-            if op.writes:
-                op.blur()
-            if op.reads:
-                op.blind = Reason.GAP
-        self.gap()
 
 
 def _transferred(op: Op, residual: int) -> int:

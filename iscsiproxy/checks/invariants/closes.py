@@ -2,16 +2,23 @@
 
 A reason is whatever a fault has done to the session, and whatever the initiator has done that a target may give a
 connection up for (RFC 7143 7.7). The latter is looked for when it has closed, in the last headers that it was given.
+
+A Text Request is none, whoever made it: what a target does not like it rejects, and what fails is the negotiation alone
+(RFC 7143 6.2, 6.4, 7.12).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from iscsiproxy.checks.moment import Moment
 from iscsiproxy.checks.rules import ANY, FINE, FROM_INITIATOR, Breach, Family, Observer, Outcome, Rule, Severity
 from iscsiproxy.checks.scene.connections import Conn, Terms
+from iscsiproxy.checks.scene.ledger import Role
 from iscsiproxy.checks.scene.notes import Note
+from iscsiproxy.checks.scene.scene import rejected_header
+from iscsiproxy.checks.scene.talks import LISTENERS, Reading, heard
 from iscsiproxy.session.snapshot import Phase
 from iscsiproxy.wire import codes
 from iscsiproxy.wire.fields import NO_TAG
@@ -24,6 +31,11 @@ _LOGIN = frozenset({Opcode.LOGIN_REQUEST})
 _NOP_OUT = frozenset({Opcode.NOP_OUT})
 _NOP_IN = frozenset({Opcode.NOP_IN})
 _TMF = frozenset({Opcode.TMF_REQUEST})
+_TEXT_REQUEST = frozenset({Opcode.TEXT_REQUEST})
+_ANSWERS = frozenset({Opcode.TEXT_RESPONSE, Opcode.REJECT})
+#: What may be changed on its way, or made by the proxy, and is yet no reason to end a connection; a login is another's
+_HARMLESS = frozenset({Opcode.TEXT_REQUEST, Opcode.LOGIN_REQUEST})
+_SEND_TARGETS = "SendTargets"
 #: Task management functions behind which connections are closed (RFC 7143 11.5.1, RFC 7144 6.2)
 _RESETS = frozenset({"TARGET_COLD_RESET", "I_T_NEXUS_RESET"})
 
@@ -159,6 +171,123 @@ def _is_in_sequence(given: Iterable[Note]) -> bool:
     return True
 
 
+# --- what is said in a text is no reason ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Demand:
+    """What a Text Request is, and which clause wants an answer to it."""
+
+    what: str
+    clause: str = "RFC 7143 4.2.6, RFC 7143 7.12"
+    severity: Severity = Severity.SHOULD
+
+
+class _Text:
+    """The Text Request of a connection that waits for its answer; nothing if one may end the connection for it."""
+
+    def __init__(self) -> None:
+        self.note: Note | None = None
+        self.demand = _Demand(what="")
+
+
+def _is_answered(moment: Moment) -> Outcome:
+    """T-085: see that the answer to a Text Request is not the end of the connection."""
+    if moment.closed is None and not moment.sent:
+        _asked(moment)
+        return None
+    text = moment.conn.known(_Text)
+    if text is None or text.note is None:
+        return None
+    if moment.closed is not None:
+        return _is_hung_up_on(moment, text.note, text.demand)
+    header = rejected_header(moment.pdu) if moment.opcode == Opcode.REJECT else moment.pdu
+    if header is None or header["ITT"] != text.note["ITT"]:
+        return None
+    text.note = None
+    return FINE
+
+
+def _asked(moment: Moment) -> None:
+    """Keep a Text Request that the target has to answer."""
+    text, reading = moment.conn.recall(_Text), heard(moment)
+    text.note = None
+    if reading is None or not _is_proper(moment, reading):
+        return
+    text.note, text.demand = moment.note, _demand(moment, reading)
+
+
+def _is_proper(moment: Moment, reading: Reading) -> bool:
+    """Tell whether a request has the right form, comes in its turn and is the only one."""
+    session, terms = moment.session, moment.terms
+    if not reading.known or reading.waiting or reading.strays or reading.problems or not terms.known:
+        return False
+    if (moment["F"] and moment["C"]) or moment["TotalAHSLength"] or moment.length > terms.target_mrdsl:
+        return False
+    response, request = reading.response, reading.request
+    if moment["TTT"] != NO_TAG and response is not None and moment["LUN"] != response["LUN"]:
+        return False
+    if moment["TTT"] != NO_TAG and request is not None and moment["I"] != request["I"]:
+        return False
+    return bool(moment["I"]) or session.book.lowest_missing == moment["CmdSN"]
+
+
+def _demand(moment: Moment, reading: Reading) -> _Demand:
+    if moment["C"]:
+        return _Demand(what="a Text Request with C=1", clause="RFC 7143 6.2", severity=Severity.MUST)
+    discovery = reading.place.discovery
+    what = f"{', '.join(map(str, reading.said)) or 'an empty Text Request'} with F={moment['F']}"
+    what += f" in a {'discovery' if discovery else 'normal'} session"
+    keys = [said.key for said in reading.said]
+    clause = ""
+    if _SEND_TARGETS in keys:
+        # Everybody supports these values, each in its kind of session.
+        if keys == [_SEND_TARGETS] and reading.said[0].value == ("All" if discovery else ""):
+            clause = "RFC 7143 appendix C"
+    elif discovery and keys:
+        clause = "RFC 7143 4.3"
+    elif any(said.role is Role.REPEAT for said in reading.said):
+        clause = "RFC 7143 6.4"
+    elif any(said.known is None for said in reading.said):
+        clause = "RFC 7143 6.2"
+    return _Demand(what=what, clause=clause, severity=Severity.MUST) if clause else _Demand(what=what)
+
+
+def _is_hung_up_on(moment: Moment, note: Note, demand: _Demand) -> Outcome:
+    conn, scene = moment.conn, moment.scene
+    assert moment.closed is not None
+    if not moment.sent or moment.closed.how == "timeout" or (End.TARGET, "proxy") in conn.ended:
+        return None
+    if conn.notice is not None or conn.logout is not None or scene.recall(_Reset).asked or _is_taken_over(moment):
+        return None
+    if moment.at - note.at > scene.limits.slow or not _is_calm(moment, note):
+        return None
+    text = f"the target ended the connection ({moment.closed.how}) at {demand.what}"
+    return Breach(text=text, proof=(note,), severity=demand.severity, clause=demand.clause)
+
+
+def _is_calm(moment: Moment, text: Note) -> bool:
+    """Tell whether there is nothing but a text that a target could have ended its connection for."""
+    conn, session = moment.conn, moment.session
+    trouble, pings = session.known(_Trouble), conn.known(_Pings)
+    if trouble is not None and (trouble.lost or trouble.broken):
+        return False
+    if pings is not None and any(moment.at - at > moment.scene.limits.slack for at in pings.waiting.values()):
+        return False
+    if session.book.doubtful or not moment.framed or _is_kept_waiting(moment):
+        return False
+    return all(map(_is_innocent, conn.given)) and _is_sound(conn, text.at - moment.scene.limits.slow)
+
+
+def _is_innocent(note: Note) -> bool:
+    """Tell whether a fault has no part in what was given, or one that is no reason; barriers are pings."""
+    assert note.pdu is not None
+    opcode = note.pdu.opcode
+    if opcode in _HARMLESS:
+        return True
+    return not note.changed and (not note.forged or opcode == Opcode.NOP_OUT)
+
+
 # --- what they know --------------------------------------------------------------------------------------------------
 
 
@@ -202,8 +331,20 @@ FAMILY = Family(
             closed=True,
             why="To the initiator it is a broken link: it waits, comes back, and does again what was under way.",
         ),
+        Rule(
+            id="T-085",
+            title="A Text Request is answered or rejected, and no reason to end the connection",
+            severity=Severity.MUST,
+            clause="RFC 7143 4.2.6, RFC 7143 4.3, RFC 7143 6.2, RFC 7143 7.12",
+            check=_is_answered,
+            sent=_ANSWERS,
+            given=_TEXT_REQUEST,
+            closed=True,
+            why="A question about a key, or one that the target does not know, costs a host its disks.",
+        ),
     ),
     observers=(
+        *LISTENERS,
         Observer(end=End.TARGET, update=_is_broken, spoiled=ANY, given=_LOGIN),
         Observer(end=End.TARGET, update=_is_lost, closed=True),
         Observer(end=End.TARGET, update=_pings, sent=_NOP_IN),

@@ -1,4 +1,4 @@
-"""A target that does what it should, in any order that it may, with commands of every kind at random."""
+"""A target that does what it should, in any order that it may, with commands of every kind at random; or does not."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ class Task:
 
 @dataclass
 class Honest:
-    """A medium of a few sectors, and the disk that has to believe it. `lie` puts something else on the medium."""
+    """A medium of a few sectors, and the disk that has to believe it. `lies` is how often a write is not stored."""
 
     seed: int
     disk: Disk
     size: int = 24
+    lies: float = 0
     tasks: list[Task] = field(default_factory=list)
     lost: list[Task] = field(default_factory=list)
     wrongs: list[Wrong] = field(default_factory=list)
@@ -148,7 +149,8 @@ class Honest:
             self._store(task, self._text(count))
 
     def _store(self, task: Task, text: str) -> None:
-        self.medium[task.first : task.end] = text
+        if self.rng.random() >= self.lies:
+            self.medium[task.first : task.end] = text
 
     def end(self, task: Task) -> None:
         self.tasks.remove(task)
@@ -169,7 +171,13 @@ class Honest:
                 self._pass(task.op, task.found)
             if dice > 0.95 and task.op.effect.action is Action.READ:
                 residual = self.rng.randrange(task.op.effect.length)
+        before = self._counted()
         self.wrongs += self.disk.end(task.op, outcome, residual=residual)
+        told = task.op.reads and outcome is Outcome.GOOD
+        assert self._counted() - before == (task.op.sectors if told else 0), "each sector is judged or left out"
+
+    def _counted(self) -> int:
+        return self.disk.counts.judged + sum(self.disk.counts.left_out.values())
 
     def gone(self, name: str) -> None:
         session = f"{name}{self.incarnation[name]}"

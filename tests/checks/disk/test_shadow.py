@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from iscsiproxy.checks.disk import Action, Counts, Disk, Effect, Kind, Outcome, Reason, Wrong, effect_of
+from iscsiproxy.checks.disk import Action, Counts, Disk, Effect, Kind, Outcome, Pages, Reason, Wrong, effect_of
 from iscsiproxy.checks.disk.commands import END
 from iscsiproxy.journal import Payload
+from tests.checks.disk.honest import Honest
 from tests.checks.disk.play import ORDERED, Play, data, kinds, payload, read_16, write_16
 
 COMPARE_AND_WRITE = 0x89
@@ -589,17 +592,26 @@ def test_blocks_that_are_no_sectors_are_left_out() -> None:
     assert left_out(play) == {Reason.SIZE: 3}
 
 
+def test_a_compare_and_write_in_flight_when_the_block_size_turns_out_to_be_another() -> None:
+    play = Play()
+    op = play.begin(bytes([COMPARE_AND_WRITE, *bytes(12), 2, 0, 0]), 2048)
+    play.disk.tell_block_size(4096)
+    op.data(payload(data("abcd")))
+    assert play.end(op) == ()
+    assert left_out(play) == {Reason.GAP: 2}
+
+
 # --- what is forgotten ------------------------------------------------------------------------------------------------
 
 
-def test_after_a_gap_nothing_is_known_but_what_is_in_flight() -> None:
+def test_after_a_gap_nothing_is_known_also_of_what_is_in_flight() -> None:
     play = Play()
     play.write(0, "ab")
     read, write = play.reading(0, 2), play.writing(0, "x")
     play.disk.gap()
     assert play.found(read, "zz") == play.end(write) == ()
-    assert play.read(0, "xc") == ()
-    assert play.disk.counts == Counts(judged=1, left_out={Reason.GAP: 2, Reason.NEW: 1}, forgotten=2)
+    assert play.read(0, "yc") == ()
+    assert play.disk.counts == Counts(left_out={Reason.GAP: 2, Reason.NEW: 2}, forgotten=2)
 
 
 def test_unsure_spans_are_given_up_when_they_are_too_many() -> None:
@@ -674,3 +686,26 @@ def test_an_effect_without_sectors_does_no_harm() -> None:
     play.write(0, "a")
     op = play.disk.begin(Effect(action=Action.RELEASE, name="UNMAP"))
     assert play.end(op) == play.read(0, "a") == ()
+
+
+# --- all together -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_target_that_does_what_it_should_is_never_wrong(seed: int) -> None:
+    disk = Disk("disk", block_size=512)
+    assert Honest(seed, disk).run(150) == []
+    assert disk.counts.judged
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_nor_is_it_when_there_is_hardly_any_memory(seed: int) -> None:
+    disk = Disk("disk", block_size=512, pages=Pages(1), spans=4, held=32, ops=6, hashes=60)
+    assert Honest(seed, disk, size=200).run(150) == []
+
+
+def test_a_target_that_loses_a_write_now_and_then_is_found() -> None:
+    found = Counter(
+        wrong.kind for seed in range(30) for wrong in Honest(seed, Disk("disk", block_size=512), lies=0.3).run(150)
+    )
+    assert found.keys() >= {Kind.LOST, Kind.CORRUPTION, Kind.COMPARE}

@@ -37,8 +37,38 @@ PAIR = """
 """
 
 
-def test_rule() -> None:
-    prove(CASE)
+#: A key in two parts
+HALF = f"> Text-Request C data=hex:{b'Max'.hex()}"
+REST = f"> Text-Request ITT=1 TTT=1 data=hex:{b'RecvDataSegmentLength=4096'.hex()}00"
+TEXT = Case(
+    rule="T-085",
+    good=f"""
+        login
+        {HALF}
+        < Text-Response TTT=1
+        {REST}
+        < Text-Response
+        > Logout-Request
+        < Logout-Response
+        close target
+    """,
+    bad=f"""
+        login
+        {HALF}
+        close target
+    """,
+    short=f"""
+        login
+        {HALF}
+        close initiator
+    """,
+    mutant=("        < Text-Response TTT=1\n", "        close target\nconn 2\nlogin\n"),
+)
+
+
+@pytest.mark.parametrize("case", [CASE, TEXT], ids=lambda case: case.rule)
+def test_rule(case: Case) -> None:
+    prove(case)
 
 
 def found(text: str) -> list[str]:
@@ -152,3 +182,128 @@ def test_a_session_that_another_takes_the_place_of_is_closed() -> None:
     assert found(f"login\n{other}{answer}\nconn 1\nclose target") == []
     elsewhere = other.replace("0x400001370000", "0x400001370009") + answer.replace("0x400001370000", "0x400001370009")
     assert found(f"login\n{elsewhere}\nconn 1\nclose target") != []
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def hung_up(text: str) -> list[tuple[str, str, str]]:
+    """Give what T-085 finds in a dialogue at whose end the target closes: text, severity, clause."""
+    findings = judged(f"{text}\nclose target rst").of("T-085")
+    assert all(len(one.proof) == 2 for one in findings)
+    return [
+        (one.text.removeprefix("the target ended the connection (rst) at "), str(one.severity), one.clause)
+        for one in findings
+    ]
+
+
+LOCAL = "RFC 7143 4.2.6, RFC 7143 7.12"
+DISCOVERY = "login SessionType=Discovery\n"
+SEGMENT = "MaxRecvDataSegmentLength=4096"
+AGAIN = f"> Text-Request ITT=1 TTT=1 text={SEGMENT}"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "severity", "clause"),
+    [
+        (f"login\n{HALF}", "a Text Request with C=1", "MUST", "RFC 7143 6.2"),
+        (
+            f"login\n> Text-Request F=0 text={SEGMENT}",
+            f"{SEGMENT} with F=0 in a normal session",
+            *("SHOULD", LOCAL),
+        ),
+        (
+            f"login\n> Text-Request F=0 text={SEGMENT}\n< Text-Response TTT=1\n{AGAIN}",
+            f"{SEGMENT} with F=1 in a normal session",
+            *("MUST", "RFC 7143 6.4"),
+        ),
+        (
+            "login\n> Text-Request text=X-com.example=1",
+            "X-com.example=1 with F=1 in a normal session",
+            *("MUST", "RFC 7143 6.2"),
+        ),
+        (
+            "login\n> Text-Request text=SendTargets=",
+            "SendTargets= with F=1 in a normal session",
+            *("MUST", "RFC 7143 appendix C"),
+        ),
+        (
+            "login\n> Text-Request text=SendTargets=All",
+            "SendTargets=All with F=1 in a normal session",
+            *("SHOULD", LOCAL),
+        ),
+        (
+            f"{DISCOVERY}> Text-Request text=SendTargets=All",
+            "SendTargets=All with F=1 in a discovery session",
+            *("MUST", "RFC 7143 appendix C"),
+        ),
+        (
+            f"{DISCOVERY}> Text-Request text=SendTargets=",
+            "SendTargets= with F=1 in a discovery session",
+            *("SHOULD", LOCAL),
+        ),
+        (
+            f"{DISCOVERY}> Text-Request text={SEGMENT}",
+            f"{SEGMENT} with F=1 in a discovery session",
+            *("MUST", "RFC 7143 4.3"),
+        ),
+        ("login\n> Text-Request", "an empty Text Request with F=1 in a normal session", "SHOULD", LOCAL),
+    ],
+)
+def test_a_text_at_which_the_target_hangs_up(text: str, what: str, severity: str, clause: str) -> None:
+    assert hung_up(text) == [(what, severity, clause)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"> SCSI-Command cdb=READ(10):0+1\n>x NOP-Out I\n{HALF.replace('>', '>>')}",
+        f"{HALF.replace('> Text-Request C', '> Text-Request C=0')} ! C F=0",
+        f"{HALF}\n>> NOP-Out I",
+        f"{HALF}\n+4",
+    ],
+    ids=["made by the proxy", "changed", "a barrier behind it", "a while ago"],
+)
+def test_who_made_the_text_and_what_else_went_on_does_not_matter(text: str) -> None:
+    assert hung_up(f"login\n{text}") != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HALF}\n< Text-Response TTT=1",
+        f"{HALF} as text\n< Reject Reason=PROTOCOL_ERROR reject=text",
+        f"{HALF}\n+9",
+        f"{HALF}\n< Async AsyncEvent=CONNECTION_DROP",
+        f"{HALF}\n> Logout-Request I",
+        f"{HALF} F",
+        f"{HALF} ITT=none",
+        f"{HALF} ahs=hex:00000000",
+        f"{HALF} TTT=7",
+        f"{HALF} CmdSN=5",
+        f"{HALF}\n{HALF}",
+        "> Text-Request text=nonsense",
+        "> Text-Request data=9000",
+        f"{HALF} ! spoil=data",
+        f"{HALF} ! DataSegmentLength=400",
+        f"> NOP-Out ! LUN=5\n< NOP-In\n{HALF}",
+        f">> SNACK Type=STATUS\n{HALF}",
+        f"> NOP-Out spoil=header\n{HALF}",
+        f"> SCSI-Command cdb=READ(10):0+1 CmdSN=7\n{HALF} I",
+        f"> SCSI-Command cdb=READ(10):0+1 CmdSN=99\n{HALF} I",
+        f"> SCSI-Command cdb=READ(10):0+1 F=0\n{HALF}",
+        f"> SCSI-Command cdb=WRITE(10):0+1\n< R2T DesiredDataTransferLength=512\n+6\n{HALF}",
+        f"< NOP-In ITT=none TTT=5\n+1\n{HALF}",
+        f"> TMF-Request Function=TARGET_COLD_RESET I\n{HALF}",
+        f"lost 1\n{HALF}",
+        f"{HALF}\nclose initiator half",
+    ],
+)
+def test_a_target_that_hangs_up_for_another_reason(text: str) -> None:
+    assert hung_up(f"login HeaderDigest=CRC32C DataDigest=CRC32C\n{text}\nconn 1") == []
+
+
+def test_a_session_whose_place_another_is_about_to_take() -> None:
+    other = "conn 2\n> Login-Request T CSG=1 NSG=3 text=InitiatorName=iqn.2004-01.com.example:host\nconn 1"
+    assert hung_up(f"login\n{HALF}\n{other}") == []
+    assert hung_up(f"middle\n{HALF}") == []
