@@ -19,9 +19,10 @@ __all__ = ["CAPTURE", "Act", "Closing", "Delivery", "acts_of", "closing_of", "de
 CAPTURE = "capture"
 
 _START = "iscsiproxy: "
-_RULE = r"rule [^\s,:]+(?: [^\s,:]+)?"
+_RULE = r"rule [^\s,:]*(?: [^\s,:]+)?"
+_NAMED = re.compile(r"rule ([^\s,:]*)")
 _HEAD = re.compile(rf"({_RULE}(?:, {_RULE})*)(?:: (.*))?", re.DOTALL)
-_ACT = re.compile(r"rule ([^\s,:]+) ([^\s,:]+): (.*)", re.DOTALL)
+_ACT = re.compile(r"rule ([^\s,:]*) ([^\s,:]+): (.*)", re.DOTALL)
 _NOTE = re.compile(r"note of rule ([^\s,:]*): (.*)", re.DOTALL)
 _GARBAGE = re.compile(r"no PDUs any more: (.*); what follows passes raw and is not captured", re.DOTALL)
 _PIECE = re.compile(r"bytes (\d+) to (\d+) of (\d+)")
@@ -93,7 +94,7 @@ def delivery_of(comments: Iterable[str]) -> Delivery:
         match = _HEAD.fullmatch(text)
         what = text if match is None else match[2] or ""
         if match is not None:
-            rules += tuple(rule.split()[1] for rule in match[1].split(", "))
+            rules += tuple(_NAMED.findall(match[1]))
         if what == _AUTHORED:
             authored = True
         else:

@@ -7,12 +7,12 @@ if its bytes say so, and comments tell what a fault did.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict
 
 from iscsiproxy.capture.links import Links
-from iscsiproxy.capture.marks import acts_of, delivery_of
+from iscsiproxy.capture.marks import Act, acts_of, delivery_of
 from iscsiproxy.journal import Lost, Record, record_of
 from iscsiproxy.session.events import (
     Closed,
@@ -193,7 +193,7 @@ class Teller:
             case Garbage():
                 yield Unframed(leg=tale.leg, reason=tale.reason, **self._when(tale))
             case Said():
-                yield from self._acts(tale, tale.comments, None, "")
+                yield from self._acts(tale, acts_of(tale.comments), None, "")
 
     def _crossed(self, tale: Crossed) -> Iterator[Event]:
         sender, pdu = tale.sender, tale.pdu
@@ -217,11 +217,11 @@ class Teller:
 
     def _came(self, tale: Came) -> Iterator[Event]:
         received = self._received(tale, tale.leg)
-        tale.conn.links.came(tale.leg, tale.pdu, received.n)
+        acts = acts_of(tale.comments) if tale.comments else []
+        pdu = tale.pdu
+        tale.conn.links.came(tale.leg, pdu, received.n, [act.rule for act in acts])
         yield received
-        if tale.comments:
-            pdu = tale.pdu
-            yield from self._acts(tale, tale.comments, received.n, f"{pdu.label} ITT={pdu['ITT']:#x}")
+        yield from self._acts(tale, acts, received.n, f"{pdu.label} ITT={pdu['ITT']:#x}")
         if tale.keys is not None:
             yield FullFeature(leg=tale.leg, keys=tale.keys, **self._when(tale))
 
@@ -229,25 +229,23 @@ class Teller:
         if tale.keys is not None:
             yield FullFeature(leg=tale.leg, keys=tale.keys, **self._when(tale))
         known = delivery_of(tale.comments)
-        of, author = None, 0
-        if known.authored:
-            self._authored += 1
-            author = self._authored
-        else:
+        of, made = None, known.authored
+        if not made:
             touched = bool(known.rules or known.changes)
-            of = tale.conn.links.went(tale.leg.other, tale.pdu, touched=touched)
+            of, made = tale.conn.links.went(tale.leg.other, tale.pdu, known.rules, touched=touched)
+        self._authored += made
         yield Delivered(
             leg=tale.leg,
             pdu=tale.pdu,
             of=of,
             changes=known.changes,
             rules=known.rules,
-            author=author,
+            author=self._authored if made else 0,
             **self._when(tale),
         )
 
-    def _acts(self, tale: Tale, comments: tuple[str, ...], of: int | None, label: str) -> Iterator[Event]:
-        for act in acts_of(comments):
+    def _acts(self, tale: Tale, acts: Iterable[Act], of: int | None, label: str) -> Iterator[Event]:
+        for act in acts:
             when = self._when(tale)
             if act.decision is not None:
                 yield Decided(rule=act.rule, what=act.decision, of=of, text=act.text, **when)

@@ -20,7 +20,15 @@ from iscsiproxy.checks.profiles import Profile, cited
 from iscsiproxy.checks.recovery import Recovery
 from iscsiproxy.checks.rules import Family, Rule
 
-__all__ = ["finding_facts", "finding_lines", "judge_facts", "judge_lines", "rule_facts", "rules_facts"]
+__all__ = [
+    "finding_facts",
+    "finding_lines",
+    "judge_facts",
+    "judge_lines",
+    "recovery_lines",
+    "rule_facts",
+    "rules_facts",
+]
 
 
 def finding_facts(finding: Finding) -> dict[str, Any]:
@@ -106,7 +114,7 @@ def judge_lines(judge: Judge) -> Iterator[str]:
         weight = "known" if known else str(rule.severity) if rule is not None else ""
         yield f"{weight:9} {name:6} {label:16} {count:6} x  {title}"
     yield from _disk_lines(judge.disks)
-    yield from _recovery_lines(judge.recoveries.all)
+    yield from recovery_lines(judge.recoveries.all)
     for crash in judge.crashes:
         yield f"the check {crash.rule} broke at event {crash.n}: {crash.error}"
     if judge.lost:
@@ -132,7 +140,7 @@ def _disk_lines(counts: Counts) -> Iterator[str]:
         yield f"  {counts.forgotten} were known and have been forgotten, for want of memory"
 
 
-def _recovery_lines(recoveries: Sequence[Recovery]) -> Iterator[str]:
+def recovery_lines(recoveries: Sequence[Recovery]) -> Iterator[str]:
     """Say how long it took until I/O went well again."""
     times = sorted(one.seconds for one in recoveries if one.seconds is not None)
     if times:

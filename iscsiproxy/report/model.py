@@ -74,7 +74,8 @@ class RuleCount:
 class RunResult:
     """One run of one scenario: `name` is unique in its suite, `name[axis=value,…]` where there is a matrix.
 
-    `crash` is set where an error of this program spoiled the run. `files` are what was written about it, by kind.
+    `evidence` tells how often each rule of the judge could have been broken. `crash` is set where an error of this
+    program spoiled the run. `files` are what was written about it, by kind.
     """
 
     name: str
@@ -92,6 +93,7 @@ class RunResult:
     started: str = ""  #: the wall clock, ISO 8601
     seconds: float = 0.0
     rules: tuple[RuleCount, ...] = ()
+    evidence: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     crash: bool = False
 

@@ -7,8 +7,9 @@
 
 RUN has `name`, `scenario`, `title`, `victim`, `verdict`, `why`, `file`, `axes`, `params`, `covers`, `cites`, `seed`,
 `started`, `seconds`, `crash`, `files` (what else was written, by kind), `rules` (a list of `rule`, `matched`, `fired`,
-`optional`), and `findings`: a list of `about`, `verdict`, `text` and `evidence`, whose members have `text`, and, where
-there is one, `n` (the number of the journal's event), `at` (seconds since the run began), `conn` and `leg`.
+`optional`), `evidence` (how often each rule of the judge could have been broken, by its id), and `findings`: a list of
+`about`, `verdict`, `text` and `evidence`, whose members have `text`, and, where there is one, `n` (the number of the
+journal's event), `at` (seconds since the run began), `conn` and `leg`.
 
 `result` is the version of this form. A program that reads it takes no notice of members that it does not know; a
 member that changes its meaning or goes makes a new version.
@@ -48,6 +49,7 @@ def run_facts(run: RunResult) -> dict[str, Any]:
         "crash": run.crash,
         "files": dict(run.files),
         "rules": [asdict(rule) for rule in run.rules],
+        "evidence": dict(run.evidence),
         "findings": [
             {
                 "about": finding.about,

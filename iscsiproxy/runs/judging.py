@@ -14,6 +14,7 @@ from iscsiproxy.checks.judge import Judge
 from iscsiproxy.checks.rules import Severity
 from iscsiproxy.journal import record_of
 from iscsiproxy.language.spec import Verdict
+from iscsiproxy.report.judgement import recovery_lines
 from iscsiproxy.report.model import Evidence, Finding
 from iscsiproxy.runs.plan import RunPlan
 from iscsiproxy.session.events import Event
@@ -50,6 +51,8 @@ class Bench:
                 self._broken = error
         found = [self._finding(fact) for fact in judge.findings]
         yield from sorted(found, key=lambda one: one.verdict != "fail")
+        for line in recovery_lines(judge.recoveries.all):
+            yield Finding(about="recovery", verdict="pass", text=line)
         for crash in judge.crashes:
             text = f"the check {crash.rule} broke at event {crash.n}: {crash.error}"
             yield Finding(about="check", verdict="inconclusive", text=text)

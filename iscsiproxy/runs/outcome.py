@@ -47,6 +47,7 @@ def result_of(
     seconds: float,
     files: Mapping[str, str],
     crash: bool,
+    evidence: Mapping[str, int],
 ) -> RunResult:
     """Put it all together; the verdict is that of the worst finding, and without any there is none.
 
@@ -74,6 +75,7 @@ def result_of(
         rules=tuple(
             RuleCount(rule=one.rule, matched=one.matched, fired=one.fired, optional=one.optional) for one in counts
         ),
+        evidence=dict(evidence),
         files=dict(files),
         crash=crash,
     )

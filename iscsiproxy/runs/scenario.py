@@ -138,6 +138,7 @@ class _Run:
             seconds=trio.current_time() - began,
             files=recording.files,
             crash=bool(self._broken or self._crashes()),
+            evidence={} if self._bench is None else self._bench.judge.evidence,
         )
 
     async def _between(self, portal: Address, interrupt: trio.Event, nursery: trio.Nursery) -> None:

@@ -73,6 +73,7 @@ def test_what_the_proxy_made_is_told_from_what_it_changed() -> None:
     made, injected, changed = said(*story.events)
     assert delivery_of([made]) == Delivery(authored=True)
     assert delivery_of([injected]) == Delivery(rules=("inject/1",), authored=True)
+    assert delivery_of(["iscsiproxy: rule : sent by the proxy"]) == Delivery(rules=("",), authored=True)
     assert delivery_of([changed]) == Delivery(
         changes=(Change(what="text.TargetAddress", old="10.0.0.2:3260", new="10.0.0.1:3261"),)
     )

@@ -341,7 +341,7 @@ def test_what_faults_did_is_read_back(path: Path) -> None:
     assert [replace(event, author=0) if isinstance(event, Delivered) else event for event in plain(found)] == plain(
         event for event in events if not isinstance(event, FullFeature)
     )
-    assert [entry.author for entry in found if isinstance(entry, Delivered)] == [0, 0, 0, 0, 0, 1, 0]
+    assert [entry.author for entry in found if isinstance(entry, Delivered)] == [0, 0, 0, 0, 1, 2, 0]
 
 
 @tshark

@@ -15,6 +15,7 @@ __all__: list[str] = []
 #: A citation, and how a rule may cite the standards that SCSI brings with it
 CLAUSE = re.compile(r"(RFC (3720|3783|5048|7143|7144) (appendix [A-F]|[0-9]+(\.[0-9]+)*)|(SAM|SPC|SBC)-[0-9].*)")
 rules = pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
+asked = pytest.mark.parametrize("rule", [one for one in RULES.values() if one.id[0] != "D"], ids=lambda rule: rule.id)
 
 
 def test_every_rule_of_the_catalogue_is_there_once() -> None:
@@ -39,7 +40,7 @@ def test_a_rule_says_all_that_it_has_to(rule: Rule) -> None:
     assert rule.why.endswith("."), "what goes wrong in practice when it is broken"
 
 
-@rules
+@asked
 def test_a_rule_is_asked_at_what_its_end_sends_and_is_given(rule: Rule) -> None:
     assert rule.sent or rule.given or rule.spoiled or rule.closed
     assert rule.blame is (End.TARGET if rule.id[0] == "T" else End.INITIATOR)

@@ -28,7 +28,7 @@ _SEEN = Evidence(n=7, at=0.5, conn=2, leg=End.TARGET, text="R2T")
 
 def _verdict(*verdicts: Verdict) -> Verdict:
     findings = [Finding(about="x", verdict=verdict, text="") for verdict in verdicts]
-    return result_of(_PLAN, findings, (), started=0.0, seconds=1.0, files={}, crash=False).verdict
+    return result_of(_PLAN, findings, (), started=0.0, seconds=1.0, files={}, crash=False, evidence={}).verdict
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,10 @@ def test_what_did_not_come_has_no_number() -> None:
 
 def test_a_run_is_told_with_its_scenario() -> None:
     counts = Counts("data_out_lost/hole", optional=False, matched=4, fired=1)
-    run = result_of(_PLAN, (), [counts], started=0.0, seconds=1.5, files={"journal": "j"}, crash=True)
+    files, seen = {"journal": "j"}, {"T-001": 4}
+    run = result_of(_PLAN, (), [counts], started=0.0, seconds=1.5, files=files, crash=True, evidence=seen)
     assert (run.name, run.scenario, run.victim, run.seed) == ("data_out_lost#2", "data_out_lost", "target", 8)
     assert run.params == {"sn": "2"}
     assert run.rules == (RuleCount(rule="data_out_lost/hole", matched=4, fired=1),)
-    assert (run.started, run.crash, run.files) == ("1970-01-01T00:00:00+00:00", True, {"journal": "j"})
+    assert (run.started, run.crash, run.files) == ("1970-01-01T00:00:00+00:00", True, files)
+    assert run.evidence == seen

@@ -8,7 +8,6 @@ with an error of its own need not say so to anybody: that nothing at all was see
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from iscsiproxy.checks.moment import Moment
@@ -30,6 +29,8 @@ _GOOD: Final = codes.SCSI_STATUS.value("GOOD")
 _ABORT_TASK: Final = codes.TMF_FUNCTION.value("ABORT_TASK")
 #: How many tasks of a connection are remembered that lack something
 _KEPT: Final = 64
+#: A command that is tried again is among so many next ones to its logical unit
+_NEXT: Final = 8
 
 
 class _Sign:
@@ -43,18 +44,32 @@ class _Sign:
 
 
 class _Lacking:
-    """The tasks of a connection that lack something, by their serial numbers."""
+    """The tasks of a connection that lack something, by serial number, and how many commands came behind each."""
 
-    __slots__ = ("tasks",)
+    __slots__ = ("later", "tasks")
 
     def __init__(self) -> None:
         self.tasks: dict[int, Task] = {}
+        self.later: dict[int, int] = {}
 
     def keep(self, task: Task) -> None:
         """Note a task."""
         self.tasks[task.serial] = task
+        self.later[task.serial] = 0
         if len(self.tasks) > _KEPT:
-            del self.tasks[next(iter(self.tasks))]
+            oldest = next(iter(self.tasks))
+            del self.tasks[oldest], self.later[oldest]
+
+    def tried_again(self, moment: Moment) -> list[Task]:
+        """Give the tasks that a new command may be a further try of."""
+        found = []
+        for serial, task in self.tasks.items():
+            assert task.note.pdu is not None
+            if task.lun == moment["LUN"]:
+                self.later[serial] += 1
+                if self.later[serial] <= _NEXT and task.note.pdu.cdb == moment.pdu.cdb:
+                    found.append(task)
+        return found
 
 
 def _skipped(moment: Moment, task: Task) -> str:
@@ -104,26 +119,18 @@ def _settled(moment: Moment) -> Outcome:
     known = moment.conn.known(_Lacking)
     if known is None or not known.tasks or (moment.closed is not None and not moment.sent):
         return None
-    settled = [moment.settle(serial) for serial in _meant(moment, known.tasks.values())]
+    settled = [moment.settle(task.serial) for task in _meant(moment, known)]
     return FINE if any(settled) else None
 
 
-def _meant(moment: Moment, tasks: Iterable[Task]) -> list[int]:
+def _meant(moment: Moment, known: _Lacking) -> list[Task]:
     """Choose the tasks that a SNACK, an abort, a logout, the end of the connection or a new command is about."""
+    tasks = known.tasks.values()
     if moment.opcode == Opcode.SNACK:
-        chosen = [task for task in tasks if task.itt == moment["ITT"]]
-    elif moment.opcode == Opcode.TMF_REQUEST and moment["Function"] == _ABORT_TASK:
-        chosen = [task for task in tasks if task.itt == moment["RefTaskTag"]]
-    elif moment.opcode == Opcode.SCSI_COMMAND:
-        chosen = [task for task in tasks if _is_same(task, moment)]
-    else:
-        chosen = list(tasks)
-    return [task.serial for task in chosen]
-
-
-def _is_same(task: Task, moment: Moment) -> bool:
-    assert task.note.pdu is not None
-    return task.lun == moment["LUN"] and task.note.pdu.cdb == moment.pdu.cdb
+        return [task for task in tasks if task.itt == moment["ITT"]]
+    if moment.opcode == Opcode.TMF_REQUEST and moment["Function"] == _ABORT_TASK:
+        return [task for task in tasks if task.itt == moment["RefTaskTag"]]
+    return known.tried_again(moment) if moment.opcode == Opcode.SCSI_COMMAND else list(tasks)
 
 
 # --- when it is over -------------------------------------------------------------------------------------------------

@@ -235,8 +235,10 @@ class LoginExchange:
         elif self._chap is not None and any(key.startswith("CHAP_") for key in said):
             self._say += self._chap.receive(pairs)
             self._transit = True
-        else:
-            self._negotiation.take(pairs)
+        # What is no matter of security is said beside it, and answered like anything else.
+        self._negotiation.take(
+            tuple(pair for pair in pairs if pair.key != _AUTH_METHOD and not pair.key.startswith("CHAP_"))
+        )
 
     def _pass_to(self, pdu: Pdu) -> None:
         """Go to the next stage as the response says (RFC 7143 6.3)."""

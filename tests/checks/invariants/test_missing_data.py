@@ -18,6 +18,7 @@ GAP = f"""
 SNACK = "> SNACK Type=DATA_R2T ITT=1 BegRun=1 RunLength=1\n"
 AGAIN = "< Data-In ITT=1 data=512 DataSN=1 BufferOffset=512\n"
 LAST = "< Data-In ITT=1 data=512 DataSN=3 BufferOffset=1536 S F\n"
+FIRST = "< Data-In ITT=1 data=1536 DataSN=0 BufferOffset=0\n"
 LATER = "+30\n> NOP-Out I ITT=9\n< NOP-In\n"
 
 CASES = [
@@ -80,6 +81,12 @@ def test_what_shows_that_it_was_noticed(reaction: str) -> None:
     assert found("I-064", GAP + reaction + LAST + LATER) == [] or reaction in (RETRY, RESET)
 
 
+def test_a_command_that_comes_much_later_is_no_further_try() -> None:
+    others = "".join(f"> SCSI-Command cdb=READ(10):{lba}+4 ITT={lba}\n" for lba in range(20, 27))
+    assert found("I-064", GAP + LAST + others + RETRY + LATER) == []
+    assert found("I-064", GAP + LAST + others + "> SCSI-Command cdb=TEST-UNIT-READY ITT=30\n" + RETRY + LATER) != []
+
+
 @pytest.mark.parametrize("other", [RETRY.replace(":0+4", ":9+4"), RETRY + "LUN=0x0001000000000000", ABORT + "ITT=8"])
 def test_what_is_about_something_else(other: str) -> None:
     other = other.replace("\nLUN", " LUN").replace("\nITT", " ITT").replace("RefTaskTag=1", "RefTaskTag=5")
@@ -131,7 +138,7 @@ def test_an_r2t_that_is_missing() -> None:
     [
         f"{READ}< Data-In ITT=1 data=1024\n< Data-In ITT=1 data=1024 S F\n",
         f"{READ}< Data-In ITT=1 data=1024 BufferOffset=1024\n< Data-In ITT=1 data=1024 BufferOffset=0 S F\n",
-        f"{READ}< Data-In ITT=1 data=1536\n<< Data-In ITT=1 data=1536 DataSN=0 BufferOffset=0\n{LAST}".replace("=3", "=1"),
+        f"{READ}{FIRST}{FIRST.replace('<', '<<')}{LAST.replace('=3', '=1')}",
         f"{READ}< Data-In ITT=1 data=512 S F\n",
         f"{READ}< SCSI-Response ITT=1\n",
         f"{READ}<x Data-In ITT=1 data=512\n< SCSI-Response ITT=1 ExpDataSN=1 Status=CHECK_CONDITION sense=3/11/00\n",

@@ -194,6 +194,14 @@ def test_a_target_that_leaves_its_proof_out_is_left() -> None:
         exchange.receive(login_response(request, StatSN=2))
 
 
+def test_an_unknown_key_beside_those_of_security_is_answered_too() -> None:
+    exchange, request = begin(SETTINGS.changed(account=ACCOUNT, mutual=OTHER))
+    exchange.receive(login_response(request, {"AuthMethod": "CHAP", "X-com.a": "1"}))
+    said = keys_of(ask(exchange))
+    assert said["X-com.a"] == "NotUnderstood"
+    assert "CHAP_A" in said
+
+
 def test_a_target_without_accounts_is_taken_at_its_word_unless_it_has_to_prove_itself() -> None:
     exchange, request = begin(SETTINGS.changed(account=ACCOUNT))
     assert (request["T"], request["NSG"]) == (1, 1)

@@ -1,0 +1,254 @@
+"""Each known deviation of the embedded peers, live: provoked, and found by the rule that is meant for it.
+
+What provokes it is played twice, on the deviating peer and on a conforming one, and what the judge makes of the journal
+is asserted of both: the rule's finding is there, and with the conforming peer there is none at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from iscsiproxy.checks.findings import Finding
+from iscsiproxy.checks.judge import Judge
+from iscsiproxy.checks.scene.scene import Limits
+from iscsiproxy.errors import PeerError
+from iscsiproxy.journal import Record, read, record_of
+from iscsiproxy.language.spec import Scenario
+from iscsiproxy.peers.initiator import commands
+from iscsiproxy.peers.initiator.conduct import with_quirks
+from iscsiproxy.peers.initiator.quirks import QUIRKS as INITIATOR
+from iscsiproxy.peers.initiator.session import open_session
+from iscsiproxy.peers.initiator.settings import InitiatorSettings
+from iscsiproxy.peers.target.quirks import QUIRKS as TARGET
+from iscsiproxy.peers.target.settings import TargetSettings
+from iscsiproxy.runs.library import every
+from iscsiproxy.runs.stage import IQN, stage
+from iscsiproxy.session.events import Fired
+from iscsiproxy.wire.opcodes import End
+from tests.runs.playing import Own, hastened, play, written
+
+__all__: list[str] = []
+
+_RECIPES = Path(__file__).parent.parent / "recipes"
+#: The patience of the judge where something has to stay away, in seconds; a run goes on for a little longer
+_SLOW = 1.0
+#: One that agrees to unsolicited Data-Out, and one that wants to be left alone for a while
+_UNASKED = TargetSettings(initial_r2t=False, max_recv_data_segment_length=8192, time2wait=0)
+_PATIENT = TargetSettings(initial_r2t=True, max_recv_data_segment_length=8192, time2wait=2)
+
+_Drive = Callable[[Sequence[str], Path], Awaitable[Sequence[Record]]]
+
+
+async def _other_group(quirks: Sequence[str], folder: Path) -> Sequence[Record]:
+    """Discover a target, and log in to where a fault says that it is in another portal group."""
+    text = "victim: initiator\nrules:\n  - when: Login-Response where text.TargetPortalGroupTag != absent nth 1\n"
+    scenario = written(f"{text}    do: {{set: {{text.TargetPortalGroupTag: 2}}}}\n", folder)
+    conduct = with_quirks(INITIATOR[name] for name in quirks)
+    async with stage(seed=1, blocks=256, scenarios=[scenario]) as here:
+        portal = (here.portal.host, here.portal.port)
+        async with open_session(portal, InitiatorSettings(target=None), conduct=conduct) as session:
+            (record,) = await session.send_targets()
+        ((_, _, tag),) = [address.rpartition(",") for address in record.addresses]
+        settings = InitiatorSettings(target=IQN, portal_group=int(tag))
+        with suppress(PeerError):
+            async with open_session(portal, settings, conduct=conduct) as session:
+                await session.command(0, commands.test_unit_ready())
+    return [record_of(event) for event in here.events]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What provokes a quirk, and which rule finds it.
+
+    `by` is a recipe of `tests/recipes`, a scenario that ships, or the text of one; `target` is a target of its own.
+    `awaited`: the rule waits for something, so that the run has to go on behind the fault.
+    """
+
+    rule: str
+    by: str = ""
+    target: TargetSettings | None = None
+    awaited: bool = False
+    drive: _Drive | None = None
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.by.split()[0] if self.by else ''}"
+
+    def scenario(self, folder: Path) -> Scenario:
+        """Read it, with short times."""
+        recipe, within = _RECIPES / f"{self.by}.yaml", 1.5 * _SLOW if self.awaited else 2.5
+        if "\n" in self.by:
+            text = f"victim: initiator\n{self.by}"
+            if "expect:" not in text:
+                text += f"expect: [{{never: Text-Response, within: {within if self.awaited else 0.3}s}}]\n"
+            return hastened(written(f"{text}aftermath: none\n", folder), within=within, hang=1.0)
+        (scenario,) = every([str(recipe) if recipe.exists() else self.by], {})
+        return hastened(scenario, within=within)
+
+
+def _rule(when: str, act: str, *, io: str = "{io: verify}") -> str:
+    return f"traffic: {io}\nrules:\n  - when: {when}\n    do: {act}\n"
+
+
+_READ = "{io: read, size: 64KiB}"
+_AGAIN = "MaxRecvDataSegmentLength"
+
+CASES: Mapping[str, tuple[Case, ...]] = {
+    # --- targets
+    "W01": (Case(rule="T-084", by="w01"),),
+    "W02": (
+        Case(rule="T-084", by="w02a", target=_UNASKED),
+        Case(rule="T-033", by="w02b", target=_UNASKED),
+        Case(rule="T-033", by="w02c"),
+    ),
+    "W03": (Case(rule="T-084", by="w03a"), Case(rule="T-084", by="w03b")),
+    "W04": (Case(rule="T-057", by="w04"),),
+    "W05": (Case(rule="T-085", by="w05a"),),
+    "W06": (Case(rule="T-085", by="w06"),),
+    "W07": (Case(rule="T-085", by="w07d"), Case(rule="T-085", by="w07n")),
+    "W08": (Case(rule="T-085", by="w08"),),
+    "W09": (Case(rule="T-085", by="w09a"),),
+    "W10": (Case(rule="T-085", by="w10a"), Case(rule="T-085", by="c_bit_text_request")),
+    "W11": (Case(rule="T-064", by="w11"),),
+    "W12": (
+        Case(rule="T-083", by="w12a", awaited=True),
+        Case(rule="T-083", by="w12b", awaited=True),
+        Case(rule="T-082", by="w12c"),
+    ),
+    "W13": (Case(rule="T-049", by="w13a"),),
+    "W14": (Case(rule="T-077", by="w14"),),
+    "W15": (Case(rule="T-077", by="w15"),),
+    "W16": (Case(rule="T-071", by="w16"),),
+    "W17": tuple(Case(rule="T-070", by=f"w17{row}") for row in "abcde"),
+    "W18": (Case(rule="T-009", by="w18"),),
+    "W19": (Case(rule="T-071", by="w19"),),
+    "tgt-holes": (Case(rule="T-033", by="data_out_lost"),),
+    # --- initiators
+    "libiscsi-statsn-gaps": (Case(rule="I-014", by=_rule("SCSI-Response nth 4", "drop", io="{io: verify, depth: 4}")),),
+    "libiscsi-datasn": (
+        Case(rule="I-064", by=_rule("Data-In where DataSN == 1 nth 1", "{set: {DataSN: 5}}", io=_READ), awaited=True),
+        Case(
+            rule="I-063",
+            by=f"traffic: {_READ}\nrules:\n"
+            "  - {when: Data-In where DataSN == 1 nth 1 as wrong, do: {set: {DataSN: 5}}}\n"
+            "  - {when: Data-In of wrong where DataSN == 2, do: {delay: 2s}}\n",
+            awaited=True,
+        ),
+    ),
+    "libiscsi-offset": (
+        Case(
+            rule="I-064",
+            by=_rule("Data-In where DataSN == 1 nth 1", "{set: {BufferOffset: BufferOffset + 4096}}", io=_READ),
+            awaited=True,
+        ),
+    ),
+    "libiscsi-a-bit": (Case(rule="I-037", by=_rule("Data-In where DataSN == 1 nth 1", "{set: {A: 1}}", io=_READ)),),
+    "libiscsi-async": (
+        Case(rule="I-044", by=_rule("SCSI-Response nth 3", "[{inject: {pdu: Async, AsyncEvent: 248, as: told}}]")),
+    ),
+    "libiscsi-expstatsn": (Case(rule="I-011", by=_rule("R2T nth 1", "{note: plain traffic}")),),
+    "libiscsi-reject": (
+        Case(
+            rule="I-058",
+            by=_rule(
+                "SCSI-Command where not I nth 12", "[drop, {inject: {pdu: Reject, Reason: COMMAND_NOT_SUPPORTED}}]"
+            ),
+            awaited=True,
+        ),
+    ),
+    "libiscsi-ping-lun": (Case(rule="I-028", by="anchor_28"),),
+    "libiscsi-login-keys": (
+        Case(rule="I-050", by="w17i"),
+        Case(rule="I-050", by=_rule("Login-Response nth 1", "{set: {text.MaxBurstLength: 16777215}}")),
+    ),
+    "libiscsi-transit": (Case(rule="I-050", by=_rule("Login-Response where T nth 1", "{set: {CSG: 0}}")),),
+    "libiscsi-c-bit": (
+        Case(
+            rule="I-038",
+            by=_rule(
+                "Login-Response nth 1", "[{split_text: {by: C, at: X-com.example+14, add: {1: [X-com.example=1]}}}]"
+            ),
+        ),
+    ),
+    "libiscsi-offers": (Case(rule="I-047", by=_rule("Login-Response nth 1", "[{split_text: T}]")),),
+    "libiscsi-reconnect": (Case(rule="I-056", by=_rule("SCSI-Response nth 4", "close"), target=_PATIENT),),
+    "open-iscsi-tpgt": (Case(rule="I-065", drive=_other_group),),
+}
+
+#: Ways that break no rule, with the reason why none can find them
+ALLOWED: Mapping[str, str] = {
+    "libiscsi-unknown-task": "a stray answer is the target's error (RFC 7143 7.10): what to do about it is left open",
+    "libiscsi-login-rounds": "nobody has to go on for more rounds than that: RFC 7143 6.3 names no number above it",
+    "open-iscsi-tsih": "with TSIH 0 the session is reinstated, which is any initiator's good right (RFC 7143 6.3.5)",
+}
+
+
+def _end(name: str) -> End:
+    return End.TARGET if name in TARGET else End.INITIATOR
+
+
+async def _findings(case: Case, name: str, folder: Path, *, deviating: bool) -> Sequence[Finding]:
+    """Play a case and judge its journal."""
+    quirks = (name,) if deviating else ()
+    if case.drive is not None:
+        with trio.fail_after(20):
+            return _judged(await case.drive(quirks, folder), case)
+    ours = f"embedded:{','.join(quirks)}" if quirks else "embedded"
+    at_target = _end(name) is End.TARGET
+    target: str | Own = ours if at_target else "embedded"
+    if case.target is not None:
+        target = Own(settings=case.target, quirks=quirks if at_target else ())
+    scenario = case.scenario(folder)
+    run = await play(scenario, target=target, initiator="embedded" if at_target else ours, steady=False, folder=folder)
+    assert [rule.rule for rule in run.rules if not rule.fired and not rule.optional] == []
+    with read(folder / "journal.jsonl") as records:
+        return _judged(records, case)
+
+
+def _judged(records: Iterable[Record], case: Case) -> Sequence[Finding]:
+    judge = Judge(limits=Limits(slow=_SLOW) if case.awaited else None)
+    fired = Counter[str]()
+    for record in records:
+        judge.take(record)
+        if isinstance(record.entry, Fired):
+            fired[record.entry.rule] += 1
+    assert judge.crashes == ()
+    assert case.drive is None or fired
+    return judge.findings
+
+
+_PAIRS = [pytest.param(name, case, id=f"{name} {case}") for name, cases in CASES.items() for case in cases]
+
+
+@pytest.mark.parametrize(("name", "case"), _PAIRS)
+async def test_a_quirk_is_found_by_its_rule(name: str, case: Case, tmp_path: Path) -> None:
+    found = await _findings(case, name, tmp_path, deviating=True)
+    mine = [finding for finding in found if finding.rule == case.rule]
+    assert mine, [*map(str, found)]
+    assert {finding.blame for finding in found} == {_end(name)}, [*map(str, found)]
+    assert all(finding.proof and finding.proof[0].leg is _end(name) and finding.text for finding in mine)
+
+
+@pytest.mark.parametrize(("name", "case"), _PAIRS)
+async def test_a_conforming_peer_breaks_no_rule_where_another_shows_its_quirk(
+    name: str, case: Case, tmp_path: Path
+) -> None:
+    assert [*map(str, await _findings(case, name, tmp_path, deviating=False))] == []
+
+
+async def test_what_is_allowed_breaks_no_rule(tmp_path: Path) -> None:
+    stray = Case(rule="", by=_rule("SCSI-Response nth 1", "[{inject: {pdu: SCSI-Response, ITT: 0x7777}}]"))
+    for name in ALLOWED:
+        (folder := tmp_path / name).mkdir()
+        assert [*map(str, await _findings(stray, name, folder, deviating=name == "libiscsi-unknown-task"))] == []
+
+
+def test_every_quirk_has_its_case() -> None:
+    assert CASES.keys() | ALLOWED.keys() == TARGET.keys() | INITIATOR.keys()
+    assert not CASES.keys() & ALLOWED.keys()
