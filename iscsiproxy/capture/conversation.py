@@ -21,7 +21,7 @@ from iscsiproxy.capture.side import Cut, Lapse, Mode, Side, Trust
 from iscsiproxy.capture.survey import Trail
 from iscsiproxy.capture.sync import Digests, Found
 from iscsiproxy.capture.telling import By, Came, Conn, Crossed, Ended, Garbage, Keys, Missing, Opened, Said, Tale, Went
-from iscsiproxy.capture.tshark import FIN, RST, Segment
+from iscsiproxy.capture.tshark import ACK, FIN, RST, Segment
 from iscsiproxy.capture.waiting import Entry, Waiting
 from iscsiproxy.session.events import How
 from iscsiproxy.session.tracker import DigestsOn, FullFeatureReached, Tracker
@@ -118,6 +118,11 @@ class Conversation:
         number = 0 if segment.source == self._trail.ways[0].source else 1
         if segment.comments and not segment.length and not segment.flags & (FIN | RST):
             self._remark(segment)
+        other = self._sides[1 - number]
+        if segment.flags & ACK and other.flow.at_gap:
+            # What is missing was there before its answer.
+            for gap in other.flow.heard(segment.ack):
+                self._arrived(Entry(frame, at, other.number, gap))
         if segment.flags & RST:
             self._rest(frame, at)
         for piece in self._sides[number].flow.take(segment):
@@ -262,6 +267,9 @@ class Conversation:
         assert side.sender is not None
         self._know(side.number if side.sender is End.INITIATOR else 1 - side.number)
         self._suspicious = True
+        first = self._waiting.first(side.number)
+        if side.aligned and found.offset and first is not None:
+            self._missed(first.frame, first.at)
         if found.login:
             side.start(found.offset, False, False, Trust.LOGIN)
         else:
@@ -273,7 +281,6 @@ class Conversation:
             self.iscsi = True
             self._conn = self._desk.begin(self._trail, self._initiator)
             self._desk.joined_late(self._conn)
-            first = self._waiting.first(side.number)
             if self._unsaid and first is not None:
                 self._missed(first.frame, first.at)
 
@@ -281,7 +288,7 @@ class Conversation:
         """Take note that there is no PDU before the piece `behind`, or none at all; True: something has changed."""
         if behind is not None and isinstance(behind.piece, Gap):
             self._waiting.drop_stretch(side.number)
-            side.looked = 0
+            side.stop(Mode.SEARCHING)
             self._missed(behind.frame, behind.at)
             return True
         first = self._waiting.first(side.number)
@@ -406,7 +413,7 @@ class Conversation:
             return
         if lapse.turn:
             self._enter()
-            self._search_again(side, lapse.rest, entry)
+            self._search_again(side, lapse.rest, entry, aligned=True)
             return
         self._missed(entry.frame, entry.at)
         self._search_again(side, lapse.rest, entry)
@@ -421,10 +428,10 @@ class Conversation:
         self._from_start = False
         other = self._sides[1 - side.number]
         if other.mode is Mode.CUTTING:
-            self._search_again(other, other.framer.take_rest(), entry)
+            self._search_again(other, other.framer.take_rest(), entry, aligned=True)
 
-    def _search_again(self, side: Side, rest: bytes, entry: Entry) -> None:
-        side.stop(Mode.SEARCHING)
+    def _search_again(self, side: Side, rest: bytes, entry: Entry, *, aligned: bool = False) -> None:
+        side.stop(Mode.SEARCHING, aligned=aligned)
         self._suspicious = True
         if rest:
             self._waits(Entry(entry.frame, entry.at, side.number, Data(rest, whole=False)))

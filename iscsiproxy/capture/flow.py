@@ -1,8 +1,8 @@
 """Put the segments of one direction of a TCP connection in order, as the receiver did.
 
 What comes twice is taken once, what comes early waits for what was before it. What was never captured (`survey` knows)
-is a gap, told when something behind it comes; nothing waits for it. So at any time no more waits than was on its way
-over the network.
+is a gap, told when something behind it comes, or when the other end has it; nothing waits for it. So at any time no
+more waits than was on its way over the network.
 """
 
 from __future__ import annotations
@@ -91,6 +91,13 @@ class Flow:
             self._ended = True
             yield Reset(segment.comments)
 
+    def heard(self, ack: int) -> Iterator[Gap]:
+        """Give the part of a gap that the other end has received by now: it acknowledges what it has up to `ack`."""
+        if self.at_gap:
+            length = self._unroll.ahead(ack, self._next)
+            if length > 0:
+                yield self._gap(length)
+
     def rest(self) -> Iterator[Gap]:
         """Give the gap that the capture ends with, if there is one."""
         if self.at_gap and not self._early and not self._ended:
@@ -119,10 +126,13 @@ class Flow:
         if len(data) < segment.length - known:
             yield Gap(segment.length - known - len(data))
 
-    def _gap(self) -> Gap:
-        start, end = self._missing.popleft()
-        length = end - max(start, self._next)
-        self._next = end
+    def _gap(self, most: int | None = None) -> Gap:
+        """Pass over what is missing here, `most` bytes of it."""
+        end = self._missing[0][1]
+        length = end - self._next if most is None else min(most, end - self._next)
+        self._next += length
+        if self._next == end:
+            self._missing.popleft()
         return Gap(length)
 
     def _end(self) -> Iterator[Piece]:

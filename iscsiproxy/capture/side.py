@@ -85,6 +85,7 @@ class Side:
         self.looked = 0  #: so many bytes were searched in vain
         self.comments: list[str] = []  #: of the packets since the last PDU
         self.over = False
+        self.aligned = False  #: what is searched begins with a PDU
         self._skip = 0  # so many bytes are not to be cut: they belong to a PDU known in part, or to none
         self._partial: Pdu | None = None
         self._trust = Trust.WHOLE
@@ -106,7 +107,15 @@ class Side:
         data = b"".join(piece.data for piece in pieces)
         self.looked = len(data)
         for sender in (self.sender,) if self.sender else End:
-            found = find(data, sender, starts=starts, digests=digests, trusted=trusted, final=final)
+            found = find(
+                data,
+                sender,
+                starts=starts,
+                digests=digests,
+                aligned=self.aligned,
+                trusted=trusted,
+                final=final,
+            )
             if found is not None:
                 self.sender = sender
                 return found
@@ -124,9 +133,10 @@ class Side:
         self.framer = Framer(interest=interest, max_pdu=_MAX_PDU)
         self.framer.header_digest, self.framer.data_digest = header_digest, data_digest
 
-    def stop(self, mode: Mode) -> None:
-        """Cut no more."""
+    def stop(self, mode: Mode, *, aligned: bool = False) -> None:
+        """Cut no more. `aligned` tells that a PDU begins here, of which only the digests are not known."""
         self.mode = mode
+        self.aligned = aligned
         self.looked = 0
         self._skip, self._partial = 0, None
 
@@ -181,16 +191,12 @@ class Side:
         else:
             rest = self.framer.take_rest()
             self._begun = b""
-            header_digest, data_digest = self.framer.header_digest, self.framer.data_digest
-            start = header_length(rest, header_digest) if len(rest) >= BHS_LENGTH else len(rest) + 1
-            if len(rest) < start or not self._is_likely(Pdu(rest[:BHS_LENGTH])):
+            known = self._header(rest)
+            left = pdu_length(rest, self.framer.header_digest, self.framer.data_digest) - len(rest) if known else 0
+            if known is None or length > left:
                 yield Lapse(b"")
                 return
-            left = pdu_length(rest, header_digest, data_digest) - len(rest)
-            if length > left:
-                yield Lapse(b"")
-                return
-            self._partial = Pdu(rest[:BHS_LENGTH], rest[BHS_LENGTH : start - DIGEST_LENGTH * header_digest])
+            self._partial = known
             self._skip = left - length
         if not self._skip and self._partial is not None:
             yield self._known_in_part()
@@ -207,6 +213,16 @@ class Side:
             self.framer.take_rest()
             self.comments = []
         self._short = 0
+
+    def _header(self, rest: bytes) -> Pdu | None:
+        """Give the header of a PDU that is not all there; None if that is not there or looks odd."""
+        if len(rest) < BHS_LENGTH or len(rest) < (end := header_length(rest, header_digest=False)):
+            return None
+        header_digest = rest[end : end + DIGEST_LENGTH] if self.framer.header_digest else b""
+        pdu = Pdu(
+            rest[:BHS_LENGTH], rest[BHS_LENGTH:end], header_digest if len(header_digest) == DIGEST_LENGTH else b""
+        )
+        return pdu if self._is_likely(pdu) else None
 
     def _known_in_part(self) -> Cut:
         pdu, self._partial = self._partial, None

@@ -35,10 +35,13 @@ class Unroll:
 
     def position(self, seq: int) -> int:
         """Give the position that a sequence number means: the nearest to the last one given."""
-        last = self._last
-        step = (seq - self._first - last) & _WORD
-        self._last = last = last + (step if step < _HALF else step - (_WORD + 1))
-        return last
+        self._last += self.ahead(seq, self._last)
+        return self._last
+
+    def ahead(self, seq: int, position: int) -> int:
+        """Tell how far a sequence number is ahead of a position near to it; negative if it is behind."""
+        step = (seq - self._first - position) & _WORD
+        return step if step < _HALF else step - (_WORD + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,7 @@ class _Way:
         if self.first is None:
             return
         known = self.spans[-1][1] if self.spans else 0
-        acked = known + _signed(ack - self.first - known)
+        acked = known + self.unroll.ahead(ack, known)
         if self.acked is None or acked > self.acked:
             self.acked = acked
 
@@ -185,8 +188,3 @@ def survey(segments: Iterable[Segment]) -> dict[int, Trail]:
         )
         for stream, trail in trails.items()
     }
-
-
-def _signed(difference: int) -> int:
-    step = difference & _WORD
-    return step if step < _HALF else step - (_WORD + 1)

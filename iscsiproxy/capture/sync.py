@@ -78,13 +78,15 @@ def find(
     *,
     starts: Sequence[int] = (0,),
     digests: Digests = (None, None),
+    aligned: bool = False,
     trusted: bool = False,
     final: bool = False,
 ) -> Found | None:
     """Find the first place in `data` where `sender` surely begins a PDU; None if there is none yet.
 
-    `starts` are the offsets at which packets begin. `trusted` tells that these are PDUs for other reasons, `final` that
-    no more bytes will come: then less is asked for.
+    `starts` are the offsets at which packets begin. `aligned` tells that a PDU begins at the first byte, so that only
+    its digests are in question, `trusted` that these are PDUs for other reasons, `final` that no more bytes will come:
+    then less is asked for.
     """
     fresh = frozenset(starts)
     settings = [(header, data_digest) for header in _either(digests[0]) for data_digest in _either(digests[1])]
@@ -92,7 +94,11 @@ def find(
         rows = {}
         for header, data_digest in settings:
             row = _row(data, offset, sender, header, data_digest)
-            if row is not None and _is_sure(row, at_packet=trusted and offset in fresh, final=final):
+            sure = row is not None and (
+                (aligned and offset == 0 and (row.headers > 1 or row.flush or final))
+                or _is_sure(row, at_packet=trusted and offset in fresh, final=final)
+            )
+            if row is not None and sure:
                 rows[header, data_digest] = row
         if rows:
             return _best(offset, rows, digests)
@@ -113,11 +119,10 @@ def _best(offset: int, rows: dict[tuple[bool, bool], _Row], digests: Digests) ->
 
 
 def _is_sure(row: _Row, *, at_packet: bool, final: bool) -> bool:
-    if row.proved:
+    if row.proved or (at_packet and row.flush):
         return True
     if row.exact == row.headers:
-        fits = at_packet and (row.flush or final)
-        return row.headers >= (1 if fits else _ROW - final)
+        return row.headers >= (1 if at_packet and final else _ROW - final)
     return row.headers >= _LONG_ROW
 
 

@@ -209,8 +209,8 @@ class Teller:
         return Received(
             leg=leg,
             pdu=pdu,
-            header_digest_ok=None if partial else pdu.header_digest_ok(),
-            data_digest_ok=None if partial else pdu.data_digest_ok(),
+            header_digest_ok=pdu.header_digest_ok(),
+            data_digest_ok=pdu.data_digest_ok(),
             partial=partial,
             **self._when(tale),
         )

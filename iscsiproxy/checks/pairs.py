@@ -93,8 +93,9 @@ def wrong_place(said: Said, reading: Reading) -> Breach | None:
 def reserved(said: Said, reading: Reading, profile: Profile) -> Breach | None:
     """Find a word that may only answer where there is nothing to answer, and NotUnderstood of what all have to know."""
     if said.role is Role.LOOSE:
-        if reading.flawed:
-            return None
+        last = reading.asked if reading.by is End.TARGET else reading.response
+        if reading.flawed or (last is not None and last["C"]):
+            return None  # it may answer what stands in half a text, to which nothing is to be said (RFC 7143 6.2)
         return Breach(text=f"{said} answers nothing that the other end has offered or declared", clause="RFC 7143 6.2")
     if not unknown(said, reading, profile):
         return None

@@ -96,7 +96,7 @@ def test_bytes_missing_inside_data_cost_the_data_only(side: Side, length: int, h
         Cut(response(0).sealed(header=header, data=False))
     ]
     left = pdu.raw[start + length :]
-    known = Cut(Pdu(pdu.bhs), partial=True)
+    known = Cut(Pdu(pdu.bhs, header_digest=pdu.header_digest), partial=True)
     more = [Cut(response(2).sealed(header=header, data=False))]
     missed = list(side.miss(length))
     assert missed + cut(side, left + more[0].pdu.raw) == [known, *more]

@@ -64,11 +64,12 @@ def test_a_wrong_digest_is_told(conn: Conn) -> None:
     assert (received.header_digest_ok, received.data_digest_ok) == (True, False)
 
 
-def test_of_a_partial_PDU_nothing_is_known_of_digests(conn: Conn) -> None:
+def test_of_a_partial_PDU_the_header_is_known(conn: Conn) -> None:
     pdu = command(1).sealed(header=True, data=False)
     received, delivered = told(Crossed(conn, 0.5, INITIATOR, pdu, partial=True))
-    assert received == Received(n=1, at=0.5, conn=1, leg=INITIATOR, pdu=pdu, partial=True)
+    assert received == Received(n=1, at=0.5, conn=1, leg=INITIATOR, pdu=pdu, header_digest_ok=True, partial=True)
     assert isinstance(delivered, Delivered)
+    assert delivered.pdu is pdu
 
 
 def test_the_full_feature_phase_begins_where_the_proxy_tells_it(conn: Conn) -> None:

@@ -21,7 +21,8 @@ behind `!` stand the fields that a fault changed, as in `> NOP-Out ! LUN=5`: rec
 Words of a PDU: `Field=value` (decimal, 0x, a name of its codes, `none` for a tag, `name.Field` of a named PDU,
 with `+1` or `-1` behind), a flag alone (`F`, `W`), or `F=0`. Filled in: CmdSN, ExpStatSN, StatSN, ExpCmdSN, MaxCmdSN
 (a window of 32), tags, F where it is fixed, DataSN, R2TSN and BufferOffset as they go on, ExpDataSN, EDTL and R or W by
-the CDB, digests as negotiated. Further words: `cdb=NAME:LBA+BLOCKS` (or `cdb=hex:…`), `data=N` (zeros) or `data=hex:…`,
+the CDB, digests as negotiated. Further words: `cdb=NAME:LBA+BLOCKS` (or `cdb=hex:…`), `data=N` (zeros), `data=hex:…` or
+`data=512*a5,1024*5a` (so many bytes of that value, one after the other),
 `text="K=V K=V"`, `sense=6/29/00`, `reject=name`, `ahs=hex:…`, `pad=hex:…`, `spoil=header` or `spoil=data` (a wrong
 digest; `spoil=none`: none at all), `lun=N` (the number of a LUN), `BHS.N=value` (byte N of the header, last of all).
 """
@@ -53,6 +54,9 @@ _CDBS = {
     "WRITE(6)": (0x0A, 6, (1, 3), (4, 1), "W"),
     "WRITE(10)": (0x2A, 10, (2, 4), (7, 2), "W"),
     "WRITE(16)": (0x8A, 16, (2, 8), (10, 4), "W"),
+    "COMPARE-AND-WRITE": (0x89, 16, (2, 8), (13, 1), "W"),
+    "WRITE-SAME(16)": (0x93, 16, (2, 8), (10, 4), "W"),
+    "UNMAP": (0x42, 10, None, (7, 2), "W"),
 }  # fmt: skip
 _FIXED_F = frozenset(
     {"NOP-Out", "TMF-Request", "Logout-Request", "SNACK", "NOP-In", "SCSI-Response", "TMF-Response", "Logout-Response",
@@ -304,7 +308,10 @@ class Dialogue:
         return _sealed(pdu, self._talk(), spoil)
 
     def _bytes(self, text: str) -> bytes:
-        return bytes.fromhex(text[4:]) if text.startswith("hex:") else bytes(int(text, 0))
+        if text.startswith("hex:"):
+            return bytes.fromhex(text[4:])
+        parts = (part.partition("*") for part in text.split(","))
+        return b"".join(bytes([int(value or "0", 16)]) * int(count, 0) for count, _, value in parts)
 
     def _number(self, pdu: Pdu, key: str, value: str) -> int:
         place = pdu.fields.get(key)
@@ -341,9 +348,8 @@ class Dialogue:
         fields["CDB"] = int.from_bytes(cdb.ljust(16, b"\0"), "big")
         if flag and "R" not in fields and "W" not in fields:
             fields[flag] = 1
-        scale = 1 if cdb[0] == 0x12 else 512
-        default = 8 if cdb[0] == 0x25 else blocks * scale
-        fields.setdefault("EDTL", default)
+        length = {0x25: 8, 0x93: 512}.get(cdb[0], blocks * {0x12: 1, 0x42: 1, 0x89: 1024}.get(cdb[0], 512))
+        fields.setdefault("EDTL", length)
 
     def _fill(self, label: str, fields: dict[str, int], pdu: Pdu) -> None:
         """Put in what a conforming end would."""

@@ -38,7 +38,7 @@ __all__: list[str] = []
 
 _RECIPES = Path(__file__).parent.parent / "recipes"
 #: The patience of the judge where something has to stay away, in seconds; a run goes on for a little longer
-_SLOW = 1.0
+_SLOW = 0.5
 #: One that agrees to unsolicited Data-Out, and one that wants to be left alone for a while
 _UNASKED = TargetSettings(initial_r2t=False, max_recv_data_segment_length=8192, time2wait=0)
 _PATIENT = TargetSettings(initial_r2t=True, max_recv_data_segment_length=8192, time2wait=2)
@@ -68,11 +68,13 @@ class Case:
     """What provokes a quirk, and which rule finds it.
 
     `by` is a recipe of `tests/recipes`, a scenario that ships, or the text of one; `target` is a target of its own.
-    `awaited`: the rule waits for something, so that the run has to go on behind the fault.
+    `awaited`: the rule waits for something, so that the run has to go on behind the fault. `within` is how long the
+    scenario waits at the most, in seconds.
     """
 
     rule: str
     by: str = ""
+    within: float = 2.5
     target: TargetSettings | None = None
     awaited: bool = False
     drive: _Drive | None = None
@@ -82,14 +84,14 @@ class Case:
 
     def scenario(self, folder: Path) -> Scenario:
         """Read it, with short times."""
-        recipe, within = _RECIPES / f"{self.by}.yaml", 1.5 * _SLOW if self.awaited else 2.5
+        file = _RECIPES / f"{self.by}.yaml"
         if "\n" in self.by:
-            text = f"victim: initiator\n{self.by}"
-            if "expect:" not in text:
-                text += f"expect: [{{never: Text-Response, within: {within if self.awaited else 0.3}s}}]\n"
-            return hastened(written(f"{text}aftermath: none\n", folder), within=within, hang=1.0)
-        (scenario,) = every([str(recipe) if recipe.exists() else self.by], {})
-        return hastened(scenario, within=within)
+            file = folder / "x.yaml"
+            within = 2 * _SLOW if self.awaited else 0.3
+            expected = f"expect: [{{never: Text-Response, within: {within}s}}]"
+            file.write_text(f"scenario: x\nvictim: initiator\n{self.by}{expected}\naftermath: none\n")
+        (scenario,) = every([str(file) if file.exists() else self.by], {})
+        return hastened(scenario, within=self.within)
 
 
 def _rule(when: str, act: str, *, io: str = "{io: verify}") -> str:
@@ -97,7 +99,9 @@ def _rule(when: str, act: str, *, io: str = "{io: verify}") -> str:
 
 
 _READ = "{io: read, size: 64KiB}"
-_AGAIN = "MaxRecvDataSegmentLength"
+_REJECT = "{inject: {pdu: Reject, Reason: COMMAND_NOT_SUPPORTED}}"
+#: A text that is cut behind an offer of the target
+_HALF = "{by: C, at: X-com.example.proxy+22, add: {1: [X-com.example.proxy=1]}}"
 
 CASES: Mapping[str, tuple[Case, ...]] = {
     # --- targets
@@ -119,7 +123,7 @@ CASES: Mapping[str, tuple[Case, ...]] = {
     "W12": (
         Case(rule="T-083", by="w12a", awaited=True),
         Case(rule="T-083", by="w12b", awaited=True),
-        Case(rule="T-082", by="w12c"),
+        Case(rule="T-082", by="w12c", within=0.6),
     ),
     "W13": (Case(rule="T-049", by="w13a"),),
     "W14": (Case(rule="T-077", by="w14"),),
@@ -137,7 +141,7 @@ CASES: Mapping[str, tuple[Case, ...]] = {
             rule="I-063",
             by=f"traffic: {_READ}\nrules:\n"
             "  - {when: Data-In where DataSN == 1 nth 1 as wrong, do: {set: {DataSN: 5}}}\n"
-            "  - {when: Data-In of wrong where DataSN == 2, do: {delay: 2s}}\n",
+            "  - {when: Data-In of wrong where DataSN > 1, do: drop}\n",
             awaited=True,
         ),
     ),
@@ -156,9 +160,7 @@ CASES: Mapping[str, tuple[Case, ...]] = {
     "libiscsi-reject": (
         Case(
             rule="I-058",
-            by=_rule(
-                "SCSI-Command where not I nth 12", "[drop, {inject: {pdu: Reject, Reason: COMMAND_NOT_SUPPORTED}}]"
-            ),
+            by=_rule("SCSI-Command where not I nth 12", f"[drop, {_REJECT}]"),
             awaited=True,
         ),
     ),
@@ -168,14 +170,7 @@ CASES: Mapping[str, tuple[Case, ...]] = {
         Case(rule="I-050", by=_rule("Login-Response nth 1", "{set: {text.MaxBurstLength: 16777215}}")),
     ),
     "libiscsi-transit": (Case(rule="I-050", by=_rule("Login-Response where T nth 1", "{set: {CSG: 0}}")),),
-    "libiscsi-c-bit": (
-        Case(
-            rule="I-038",
-            by=_rule(
-                "Login-Response nth 1", "[{split_text: {by: C, at: X-com.example+14, add: {1: [X-com.example=1]}}}]"
-            ),
-        ),
-    ),
+    "libiscsi-c-bit": (Case(rule="I-038", by=_rule("Login-Response nth 1", f"[{{split_text: {_HALF}}}]")),),
     "libiscsi-offers": (Case(rule="I-047", by=_rule("Login-Response nth 1", "[{split_text: T}]")),),
     "libiscsi-reconnect": (Case(rule="I-056", by=_rule("SCSI-Response nth 4", "close"), target=_PATIENT),),
     "open-iscsi-tpgt": (Case(rule="I-065", drive=_other_group),),
@@ -231,7 +226,7 @@ async def test_a_quirk_is_found_by_its_rule(name: str, case: Case, tmp_path: Pat
     found = await _findings(case, name, tmp_path, deviating=True)
     mine = [finding for finding in found if finding.rule == case.rule]
     assert mine, [*map(str, found)]
-    assert {finding.blame for finding in found} == {_end(name)}, [*map(str, found)]
+    assert {finding.blame for finding in found if finding.blame} == {_end(name)}, [*map(str, found)]
     assert all(finding.proof and finding.proof[0].leg is _end(name) and finding.text for finding in mine)
 
 

@@ -11,12 +11,13 @@ from iscsiproxy.checks.moment import Moment
 from iscsiproxy.checks.profiles import DEFAULT
 from iscsiproxy.checks.rules import ANY, Check, Family, Rule, Severity
 from iscsiproxy.checks.scene.scene import Limits, Scene
+from iscsiproxy.checks.scene.sessions import Session
 from iscsiproxy.journal import Lost
 from iscsiproxy.session.events import Event
 from iscsiproxy.wire.opcodes import End
 from tests.checks.dialogue import records_of
 
-__all__ = ["family", "moments", "rule", "scene_after", "tried"]
+__all__ = ["family", "moments", "only_session", "rule", "scene_after", "tried"]
 
 
 def rule(check: Check, name: str = "T-999", **values: object) -> Rule:
@@ -48,6 +49,12 @@ def tried(text: str, *rules: Rule, end: End = End.TARGET, limits: Limits | None 
 def scene_after(text: str, end: End = End.TARGET) -> Scene:
     """Give the state of a leg behind a dialogue."""
     return tried(text, end=end)[0].scene
+
+
+def only_session(text: str, end: End = End.TARGET) -> Session:
+    """Give the one session that there is behind a dialogue."""
+    (session,) = scene_after(text, end).sessions.values()
+    return session
 
 
 def moments(text: str, look: Callable[[Moment], object], end: End = End.TARGET) -> list[object]:

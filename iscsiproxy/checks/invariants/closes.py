@@ -17,7 +17,7 @@ from iscsiproxy.checks.rules import ANY, FINE, FROM_INITIATOR, Breach, Family, O
 from iscsiproxy.checks.scene.connections import Conn, Terms
 from iscsiproxy.checks.scene.ledger import Role
 from iscsiproxy.checks.scene.notes import Note
-from iscsiproxy.checks.scene.scene import rejected_header
+from iscsiproxy.checks.scene.responses import rejected_header
 from iscsiproxy.checks.scene.talks import LISTENERS, Reading, heard
 from iscsiproxy.session.snapshot import Phase
 from iscsiproxy.wire import codes

@@ -11,7 +11,7 @@ from typing import Final
 from iscsiproxy.checks.moment import Moment
 from iscsiproxy.checks.rules import FINE, Breach, Family, Observer, Outcome, Rule, Severity
 from iscsiproxy.checks.scene.notes import Note
-from iscsiproxy.checks.scene.scene import rejected_header
+from iscsiproxy.checks.scene.responses import rejected_header
 from iscsiproxy.checks.scene.sessions import Session
 from iscsiproxy.wire import codes
 from iscsiproxy.wire.opcodes import End, Opcode

@@ -12,7 +12,7 @@ from typing import Final
 from iscsiproxy.checks.moment import ANSWERED, Moment
 from iscsiproxy.checks.rules import FINE, FROM_TARGET, Breach, Family, Outcome, Rule, Severity
 from iscsiproxy.checks.scene.notes import Note
-from iscsiproxy.checks.scene.scene import rejected_header
+from iscsiproxy.checks.scene.responses import rejected_header
 from iscsiproxy.checks.scene.tasks import Task
 from iscsiproxy.wire import codes
 from iscsiproxy.wire.opcodes import Opcode

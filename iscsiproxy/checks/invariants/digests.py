@@ -5,7 +5,7 @@ from __future__ import annotations
 from iscsiproxy.checks.moment import Moment
 from iscsiproxy.checks.rules import ANY, FINE, FROM_INITIATOR, Breach, Family, Observer, Outcome, Rule, Severity
 from iscsiproxy.checks.scene.notes import Note
-from iscsiproxy.checks.scene.scene import rejected_header
+from iscsiproxy.checks.scene.responses import rejected_header
 from iscsiproxy.session.events import Received
 from iscsiproxy.wire import codes
 from iscsiproxy.wire.fields import NO_TAG

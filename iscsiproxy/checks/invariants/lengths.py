@@ -13,7 +13,7 @@ from iscsiproxy.checks.moment import Moment
 from iscsiproxy.checks.rules import FINE, FROM_INITIATOR, FROM_TARGET, Breach, Family, Observer, Outcome, Rule, Severity
 from iscsiproxy.checks.scene.connections import DEFAULT_TERMS
 from iscsiproxy.checks.scene.notes import Note
-from iscsiproxy.checks.scene.scene import rejected_header
+from iscsiproxy.checks.scene.responses import rejected_header
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode, sender_of
 from iscsiproxy.wire.serial import lt

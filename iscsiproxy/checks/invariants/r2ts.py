@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from iscsiproxy.checks.moment import Moment
 from iscsiproxy.checks.rules import FINE, Breach, Family, Observer, Outcome, Rule, Severity
-from iscsiproxy.checks.scene.scene import rejected_header
+from iscsiproxy.checks.scene.responses import rejected_header
 from iscsiproxy.checks.scene.tasks import R2T, Task
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode

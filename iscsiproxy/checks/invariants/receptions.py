@@ -73,14 +73,15 @@ def _is_overdue(moment: Moment, note: Note, expected: int) -> bool:
     missing = session.book.lowest_missing
     if not session.complete or missing is None or not lt(expected, missing) or expected in session.book.doubtful:
         return False  # it was rejected, or whether it counts is not known
-    if note.changed or note.forged or note.conn != conn.number or conn.logout is not None or not moment.framed:
+    if note.changed or note.forged or note.conn != conn.number or not moment.framed:
         return False
     if task is None or task.note.n < note.n or task.note.conn != conn.number:
         return False  # that it was read is not proven
     since = note.at
     if session.exp_note is not None and session.exp_cmd == expected:
         since = max(since, session.exp_note.at)
-    return moment.at - since > _TAKEN
+    until = moment.at if conn.logout is None else conn.logout.at  # what came just before a logout need not be begun
+    return until - since > _TAKEN
 
 
 def _arrived(moment: Moment) -> None:

@@ -7,7 +7,7 @@ from iscsiproxy.checks.profiles import SINCE_7143
 from iscsiproxy.checks.rules import FINE, Breach, Family, Observer, Outcome, Rule, Severity
 from iscsiproxy.checks.scene.connections import Conn
 from iscsiproxy.checks.scene.notes import Note
-from iscsiproxy.checks.scene.scene import rejected_header
+from iscsiproxy.checks.scene.responses import rejected_header
 from iscsiproxy.checks.scene.tasks import Task
 from iscsiproxy.wire import codes
 from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG

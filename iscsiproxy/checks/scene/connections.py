@@ -13,6 +13,7 @@ from iscsiproxy.checks.scene.tasks import Memory, Task
 from iscsiproxy.session.negotiation import Negotiation
 from iscsiproxy.session.snapshot import Phase
 from iscsiproxy.wire.opcodes import End
+from iscsiproxy.wire.serial import add, lt
 
 __all__ = ["DEFAULT_TERMS", "Conn", "Terms", "terms_of"]
 
@@ -154,6 +155,13 @@ class Conn(Memory):
         self.ack_tags[ttt] = task
         if len(self.ack_tags) > _STATUSES:
             del self.ack_tags[next(iter(self.ack_tags))]
+
+    def acknowledge(self, exp_stat_sn: int, note: Note) -> None:
+        """Note an ExpStatSN: it never goes back, and what nobody has sent is no acknowledgement."""
+        if exp_stat_sn == self.acked or (self.acked is not None and lt(exp_stat_sn, self.acked)):
+            return
+        if self.next_stat is None or not lt(add(self.next_stat, 1), exp_stat_sn):
+            self.acked, self.acked_note = exp_stat_sn, note
 
     def forget(self) -> None:
         """Take its numbers as unknown: PDUs went by unseen."""

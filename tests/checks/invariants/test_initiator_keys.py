@@ -177,3 +177,14 @@ def test_a_key_of_the_standard_is_understood() -> None:
 
 def test_a_pair_has_its_nul() -> None:
     assert of("I-048", f"> Login-Request CSG=1 data=hex:{b'InitiatorName=iqn.x:i'.hex()}")
+
+
+def test_an_answer_to_half_a_text_is_wrong_for_that_alone() -> None:
+    said = f"{TPGT}\0X-a=1\0X-".encode().hex()
+    half = f"""
+        > Login-Request T CSG=1 NSG=3 text='{NAMES}'
+        < Login-Response C CSG=1 data=hex:{said}
+        > Login-Request CSG=1 text=X-a=NotUnderstood
+    """
+    assert judged(half).rules() == {"I-038"}
+    assert "I-048" in judged(half.replace(" C CSG=1", f" CSG=1 text={TPGT} #")).rules()

@@ -83,6 +83,11 @@ def test_what_was_thrown_away_is_told_once_and_proven() -> None:
     assert [one.text.split()[0] for one in finding.proof] == ["NOP-In", "SCSI-Command", "NOP-Out"]
 
 
+def test_a_logout_is_no_excuse_for_what_came_long_before() -> None:
+    assert found("T-082", f"{SWAPPED}\n+2\n> Logout-Request I ITT=9\n< Logout-Response ExpCmdSN=2") != []
+    assert found("T-082", f"{SWAPPED}\n> Logout-Request I ITT=9\n+2\n< Logout-Response ExpCmdSN=2") == []
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from iscsiproxy.checks.disk import Kind
+from iscsiproxy.checks.invariants.disks import FAMILY, KINDS
+from iscsiproxy.checks.rules import Rule, Severity
+from iscsiproxy.wire.opcodes import End
+from tests.checks.cases import judged
+from tests.checks.watching import moments
+
+__all__: list[str] = []
+
+WRITTEN = "login\n> SCSI-Command cdb=WRITE(10):8+4 data=2048*a5\n< SCSI-Response\n"
+READ = "> SCSI-Command cdb=READ(10):8+{}\n< Data-In data={}*a5 F S\n"
+
+
+def test_each_kind_has_its_rule() -> None:
+    assert set(KINDS) == set(Kind)
+    assert [rule.id for rule in KINDS.values()] == [f"D-{number:03}" for number in range(1, len(Kind) + 1)]
+    assert FAMILY.rules == tuple(KINDS.values())
+
+
+@pytest.mark.parametrize("rule", FAMILY.rules, ids=lambda rule: rule.id)
+def test_nobody_asks_them_anything(rule: Rule) -> None:
+    assert not rule.sent | rule.given | rule.spoiled
+    assert not rule.closed
+    assert moments(WRITTEN, rule.check) == []
+    assert (rule.blame, rule.severity) == (End.TARGET, Severity.MUST)
+
+
+def test_their_evidence_is_the_sectors_that_were_judged_on_the_targets_leg() -> None:
+    for text, sectors in (
+        (WRITTEN, 0),
+        (WRITTEN + READ.format(4, 2048), 4),
+        (WRITTEN + READ.format(4, 2048) + READ.format(1, 512), 5),
+        (WRITTEN + READ.format(2, 1024).replace(" F S", " F S ! data=1024*5a"), 2),
+        # What nothing was known of was not judged.
+        ("login\n" + READ.format(4, 2048), 0),
+    ):
+        evidence = judged(text).evidence
+        assert [evidence[rule.id] for rule in FAMILY.rules] == [sectors] * len(FAMILY.rules)
