@@ -90,7 +90,8 @@ def find(
     """
     fresh = frozenset(starts)
     settings = [(header, data_digest) for header in _either(digests[0]) for data_digest in _either(digests[1])]
-    for offset in sorted({*places(data, sender), *(start for start in starts if start + BHS_LENGTH <= len(data))}):
+    boundaries = (0, *starts) if aligned else starts
+    for offset in sorted({*places(data, sender), *(one for one in boundaries if one + BHS_LENGTH <= len(data))}):
         rows = {}
         for header, data_digest in settings:
             row = _row(data, offset, sender, header, data_digest)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from iscsiproxy.errors import ScsiError
@@ -305,6 +306,7 @@ CDB_NAMES: tuple[str, ...] = tuple(
 )
 
 
+@lru_cache(maxsize=256)  # a command that passes is asked about several times
 def decode_cdb(cdb: bytes) -> Cdb:
     """Read a CDB: the 16 bytes of the BHS field, with what an extended CDB adds; more than it has is ignored.
 

@@ -310,6 +310,35 @@ def test_behind_a_gap_it_goes_on(lost: int, header: bool, data: bool) -> None:
     assert before in received(table.entries[:where])
 
 
+def test_what_is_missing_is_told_before_its_answer() -> None:
+    tcp, pdus = session()
+    request, answer = pdus[-2:]
+    lost = next(shot for shot in tcp.shots if shot.payload == request.raw)
+    found = listen(without(tcp.shots, lost)).entries
+    where = found.index(Lost(count=1))
+    assert received(found[where:]) == [answer]
+
+
+def test_several_PDUs_in_one_gap_are_told_before_each_of_their_answers() -> None:
+    tcp = Tcp()
+    tcp.open()
+    tcp.talk(*dialogue(), command(50), response(50), command(51), response(51))
+    lost = [shot for shot in tcp.shots if shot.payload in (command(50).raw, command(51).raw)]
+    found = listen(without(tcp.shots, *lost)).entries
+    assert kinds(found)[-6:] == ["Lost", "Received", "Delivered", "Lost", "Received", "Delivered"]
+
+
+def test_a_PDU_whose_end_is_missing_is_told_before_its_answer() -> None:
+    pdus = [*dialogue(rounds=1), command(50, bytes(3000)), response(50)]
+    tcp = Tcp()
+    tcp.open()
+    tcp.talk(*pdus, mss=1000)
+    end = next(shot for shot in tcp.shots if shot.payload == bytes(48))
+    found = listen(without(tcp.shots, end)).entries
+    assert Lost(count=1) not in found
+    assert [pdu.bhs for pdu in received(found)] == [pdu.bhs for pdu in pdus]
+
+
 def test_a_gap_inside_data_leaves_the_header() -> None:
     tcp, pdus = session(size=4000, mss=1000)
     sent = [shot for shot in tcp.shots if shot.payload and shot.payload[0] == 1 and len(shot.payload) == 1000]
@@ -407,6 +436,30 @@ def test_noise_in_the_middle_costs_what_it_takes() -> None:
     table = listen(tcp.shots[6:])  # what is joined in the middle is watched
     assert received(table.entries, TARGET)[-6:] == by(pdus[10:], TARGET)[-6:]
     assert table.gaps == 1
+
+
+def test_noise_behind_a_login_that_was_joined_is_told() -> None:
+    pdus = dialogue()
+    tcp = Tcp()
+    tcp.open()
+    tcp.talk(*pdus[:2])
+    tcp.send(TARGET, b"\x21\x00noise that is no PDU, of any kind, and so much of it")
+    tcp.talk(*pdus[2:])
+    entries = listen(tcp.shots[3:]).entries
+    assert [pdu for pdu in received(entries, TARGET) if pdu not in by(pdus, TARGET)] == []
+    assert received(entries, TARGET)[-1] == pdus[-1]
+    assert Lost(count=1) in entries
+
+
+def test_who_cares_little_for_reserved_bits_is_understood_behind_a_gap_in_the_login() -> None:
+    odd = bytearray(response(1).bhs)
+    odd[10] = 1
+    pdus = [*dialogue(rounds=0), command(1), Pdu(bytes(odd)), command(2), response(2), command(3), data_in(3)]
+    tcp = Tcp()
+    tcp.open()
+    tcp.talk(*pdus)
+    lost = next(shot for shot in tcp.shots if shot.payload)
+    assert received(listen(without(tcp.shots, lost)).entries) == pdus[1:]
 
 
 # --- ends ----------------------------------------------------------------------------------------------------------

@@ -102,6 +102,17 @@ def test_a_gap_is_told_when_something_behind_it_comes(tcp: Tcp) -> None:
     assert repr(flow) == "<Flow at 20, 0 segments wait, 2 gaps to come>"
 
 
+def test_a_gap_is_told_as_far_as_the_other_end_has_it(tcp: Tcp) -> None:
+    sent = tcp.send(INITIATOR, TEXT, mss=10)
+    found = segments(shot for shot in tcp.shots if shot not in sent[2:5])
+    flow = Flow(next(iter(survey(found).values())).ways[0])
+    start = sent[0].seq
+    assert [list(flow.take(segment)) for segment in found[3:5]] == [[Data(TEXT[:10])], [Data(TEXT[10:20])]]
+    heard = [list(flow.heard(start + position)) for position in (10, 20, 25, 25, 90, 90)]
+    assert heard == [[], [], [Gap(5)], [], [Gap(25)], []]
+    assert list(flow.take(found[5])) == [Data(TEXT[50:60])]
+
+
 def test_gaps_at_both_ends(tcp: Tcp) -> None:
     sent = tcp.send(INITIATOR, TEXT, mss=10)
     assert joined(flowed(shot for shot in tcp.shots if shot not in (sent[0], sent[9]))) == [10, TEXT[10:90], 10]

@@ -32,6 +32,12 @@ def test_positions_count_from_the_first_byte_and_go_on_where_numbers_wrap(first:
     assert repr(unroll) == f"<Unroll from {first} at 3>"
 
 
+def test_a_number_may_be_ahead_of_a_position_or_behind_it() -> None:
+    unroll = Unroll(0xFFFFFFFE)
+    assert [unroll.ahead(seq, 4) for seq in (0xFFFFFFFE, 2, 12)] == [-4, 0, 10]
+    assert unroll.position(2) == 4
+
+
 def test_positions_reach_beyond_four_gigabytes() -> None:
     unroll = Unroll(7)
     reached = [unroll.position((7 + step * 0x40000000) & 0xFFFFFFFF) for step in range(6)]

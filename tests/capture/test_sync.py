@@ -66,6 +66,18 @@ def test_one_is_enough_where_it_fits_a_packet_and_it_is_iSCSI_anyway() -> None:
     assert find(data_in(1).raw[:1000], TARGET, trusted=True, final=True) == Found(offset=0, login=False)
 
 
+def test_where_a_PDU_is_known_to_begin_only_its_digests_are_in_question() -> None:
+    odd = bytearray(response(1).bhs)
+    odd[10] = 1
+    one = Pdu(bytes(odd)).raw
+    assert find(one + one, TARGET) is None
+    assert find(one + one, TARGET, starts=(), aligned=True) == Found(offset=0, login=False)
+    assert find(one, TARGET, starts=(), aligned=True) == Found(offset=0, login=False)
+    assert find(one + one[:20], TARGET, starts=(), aligned=True) is None
+    assert find(one + one[:20], TARGET, starts=(), aligned=True, final=True) == Found(offset=0, login=False)
+    assert find(b"noise" + one + one, TARGET, starts=(), aligned=True) is None
+
+
 def test_one_digest_that_is_right_is_enough() -> None:
     assert find(b"tail!" + response(1).sealed(header=True, data=True).raw, TARGET) == Found(
         offset=5, login=False, header_digest=True

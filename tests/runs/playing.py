@@ -13,7 +13,7 @@ from iscsiproxy.language.spec import Item, Moment, Pattern, Picks, Scenario
 from iscsiproxy.peers.chap import Account
 from iscsiproxy.peers.scsi.device import Device
 from iscsiproxy.peers.scsi.inquiry import UnitIdentity
-from iscsiproxy.peers.scsi.medium import MemoryMedium
+from iscsiproxy.peers.scsi.medium import Medium, MemoryMedium
 from iscsiproxy.peers.scsi.unit import LogicalUnit
 from iscsiproxy.peers.target.conduct import with_quirks
 from iscsiproxy.peers.target.node import Node
@@ -76,11 +76,13 @@ class Own:
     settings: TargetSettings
     quirks: tuple[str, ...] = ()
     account: Account | None = None
+    medium: Medium | None = None
 
 
 @asynccontextmanager
 async def _set_up(own: Own) -> AsyncIterator[Target]:
-    unit = LogicalUnit(0, MemoryMedium(65536, 512), UnitIdentity.derive(IQN, 0), target_name=IQN)
+    medium = MemoryMedium(65536, 512) if own.medium is None else own.medium
+    unit = LogicalUnit(0, medium, UnitIdentity.derive(IQN, 0), target_name=IQN)
     node = Node({IQN: Device({0: unit})}, own.settings, with_quirks(QUIRKS[name] for name in own.quirks))
     server = TargetServer(node)
     spec = TargetSpec(kind="embedded", shown="own", account=own.account)
