@@ -279,6 +279,7 @@ class Court:
             proof=tuple(map(proof_of, (note, *breach.proof))),
             pdu=note.pdu,
             cdb=cdb,
+            key=breach.key,
         )
         self._tell(finding)
 

@@ -51,6 +51,7 @@ class Finding:
     proof: tuple[Proof, ...] = ()
     pdu: Pdu | None = None
     cdb: str = ""  #: the SCSI command it is about, by name
+    key: str = ""  #: the text key it is about
     known: str = ""  #: the reason why it is accepted, from a list of known deviations
 
     def __str__(self) -> str:

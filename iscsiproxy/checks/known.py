@@ -8,8 +8,8 @@
 
 An entry is about one rule at one clause, and about one shape of PDU: its name, and what its fields must be
 (`Status=CHECK_CONDITION`, `LUN=0`, a flag alone, `Flag=0`), or `silence` for what did not come and `close` for the end
-of a connection. `cdb: INQUIRY` narrows it to one SCSI command. Nothing wider can be written, so that an accepted
-deviation hides no other one.
+of a connection. `cdb: INQUIRY` narrows it to one SCSI command, `key: HeaderDigest` to one text key. Nothing wider can
+be written, so that an accepted deviation hides no other one.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from iscsiproxy.checks.profiles import Profile, cited
 from iscsiproxy.language.document import Listing, Node, Scalar, Table, read_yaml
 from iscsiproxy.language.problems import nearest, problem, quoted
 from iscsiproxy.language.spec import Position
+from iscsiproxy.session.params import KEYS
 from iscsiproxy.wire.cdb import CDB_NAMES
 from iscsiproxy.wire.fields import NO_TAG, Field, FieldKind, fields_of, lun_value
 from iscsiproxy.wire.opcodes import LABELS, opcode_of
 
 __all__ = ["Deviation", "Known", "read_known"]
 
-_KEYS = ("rule", "pdu", "cdb", "clause", "reason")
+_KEYS = ("rule", "pdu", "cdb", "key", "clause", "reason")
 _NEEDED = ("rule", "pdu", "clause", "reason")
 #: What a finding is about where it is about no PDU
 _EVENTS = ("close", "silence")
+#: Prefix of the text keys that no standard has (RFC 7143 13.22)
+_PRIVATE = "X-"
 _YES_NO = {"0": 0, "1": 1}
 
 
@@ -46,14 +49,18 @@ class Deviation:
     reason: str
     fields: tuple[tuple[str, int], ...] = ()
     cdb: str = ""
+    key: str = ""
     position: Position
 
     def __str__(self) -> str:
-        return f"{self.rule} {self.label}{f' of {self.cdb}' if self.cdb else ''} ({self.clause})"
+        about = self.cdb or self.key
+        return f"{self.rule} {self.label}{f' of {about}' if about else ''} ({self.clause})"
 
     def covers(self, finding: Finding, profile: Profile) -> bool:
         """Tell whether a finding is what the entry accepts."""
         if self.rule != finding.rule or self.label != finding.label or (self.cdb and self.cdb != finding.cdb):
+            return False
+        if self.key and self.key != finding.key:
             return False
         clauses = [one.strip() for one in finding.clause.split(",")]
         if self.clause not in clauses and cited(self.clause, profile) not in clauses:
@@ -120,12 +127,16 @@ def _entry(node: Node, rules: Collection[str]) -> Deviation:
     cdb = found.get("cdb")
     if cdb is not None and cdb.text not in CDB_NAMES:
         raise problem(f"there is no SCSI command `{cdb.text}`", cdb.position, nearest(cdb.text, CDB_NAMES))
+    key = found.get("key")
+    if key is not None and key.text not in KEYS and not key.text.startswith(_PRIVATE):
+        raise problem(f"there is no text key `{key.text}`", key.position, nearest(key.text, KEYS))
     label, fields = _shape(found["pdu"])
     return Deviation(
         rule=rule.text,
         label=label,
         fields=fields,
         cdb="" if cdb is None else cdb.text,
+        key="" if key is None else key.text,
         clause=found["clause"].text.strip(),
         reason=" ".join(found["reason"].text.split()),
         position=node.position,

@@ -40,7 +40,7 @@ def repeated(said: Said, reading: Reading) -> Breach | None:
         return None
     proof = () if said.to is None or said.to.note is said.note else (said.to.note,)
     clause = "RFC 7143 6.3" if reading.login else "RFC 7143 6.4"
-    return Breach(text=f"{said.key} was said before, as {said.to or said}", clause=clause, proof=proof)
+    return Breach(text=f"{said.key} was said before, as {said.to or said}", clause=clause, proof=proof, key=said.key)
 
 
 def wrong_answer(said: Said, reading: Reading, profile: Profile) -> Breach | None:
@@ -53,7 +53,8 @@ def wrong_answer(said: Said, reading: Reading, profile: Profile) -> Breach | Non
         refused = reading.login and said.value != NOT_UNDERSTOOD and not method_key(key.name)
         if not refused or flaw(key, to.value) or _misplaced(to, reading):
             return None
-        return Breach(text=f"{said} answers {to}, which is a declaration", clause="RFC 7143 6.2", proof=proof)
+        text = f"{said} answers {to}, which is a declaration"
+        return Breach(text=text, clause="RFC 7143 6.2", proof=proof, key=said.key)
     if said.role is not Role.ANSWER:
         return None
     if _misplaced(to, reading):
@@ -65,7 +66,7 @@ def wrong_answer(said: Said, reading: Reading, profile: Profile) -> Breach | Non
     if key.section == "RFC 7143 13.25":
         clause = key.section
     severity = Severity.SHOULD if key.name in MARKERS else None
-    return Breach(text=f"{said} answers {to}: {wrong}", clause=clause, severity=severity, proof=proof)
+    return Breach(text=f"{said} answers {to}: {wrong}", clause=clause, severity=severity, proof=proof, key=said.key)
 
 
 def wrong_value(said: Said) -> Breach | None:
@@ -73,7 +74,7 @@ def wrong_value(said: Said) -> Breach | None:
     if said.known is None or said.role not in (Role.OFFER, Role.DECLARATION):
         return None
     wrong = flaw(said.known, said.value)
-    return Breach(text=f"{said}: {wrong}", clause=said.known.section) if wrong else None
+    return Breach(text=f"{said}: {wrong}", clause=said.known.section, key=said.key) if wrong else None
 
 
 def wrong_place(said: Said, reading: Reading) -> Breach | None:
@@ -83,11 +84,13 @@ def wrong_place(said: Said, reading: Reading) -> Breach | None:
     if said.known is None:
         if not (said.key.startswith(_PRIVATE) and reading.place.discovery):
             return None
-        return Breach(text=f"{said} in a discovery session", clause="RFC 7143 13.22")
+        return Breach(text=f"{said} in a discovery session", clause="RFC 7143 13.22", key=said.key)
     if said.role is Role.ANSWER and reading.login and said.to is not None and _misplaced(said.to, reading):
         return None  # the offer was out of its place, and has to be answered
     wrong = misplaced(said.known, said.by, reading.place)
-    return Breach(text=f"{said} is {wrong}", clause=f"RFC 7143 6.3, {said.known.section}") if wrong else None
+    if not wrong:
+        return None
+    return Breach(text=f"{said} is {wrong}", clause=f"RFC 7143 6.3, {said.known.section}", key=said.key)
 
 
 def reserved(said: Said, reading: Reading, profile: Profile) -> Breach | None:
@@ -96,11 +99,12 @@ def reserved(said: Said, reading: Reading, profile: Profile) -> Breach | None:
         last = reading.asked if reading.by is End.TARGET else reading.response
         if reading.flawed or (last is not None and last["C"]):
             return None  # it may answer what stands in half a text, to which nothing is to be said (RFC 7143 6.2)
-        return Breach(text=f"{said} answers nothing that the other end has offered or declared", clause="RFC 7143 6.2")
+        text = f"{said} answers nothing that the other end has offered or declared"
+        return Breach(text=text, clause="RFC 7143 6.2", key=said.key)
     if not unknown(said, reading, profile):
         return None
     assert said.to is not None
-    return Breach(text=f"{said} answers {said.to}", clause="RFC 7143 6.2", proof=(said.to.note,))
+    return Breach(text=f"{said} answers {said.to}", clause="RFC 7143 6.2", proof=(said.to.note,), key=said.key)
 
 
 def unknown(said: Said, reading: Reading, profile: Profile) -> bool:
@@ -134,7 +138,7 @@ def left_open(reading: Reading, of: End, *, known: bool) -> Breach | None:
         return None
     reading.ledger.give_up(offers)
     names = ", ".join(map(str, offers[:3])) + (" and more" if len(offers) > 3 else "")
-    return Breach(text=f"no answer to {names}", clause="RFC 7143 6.2", proof=(offers[0].note,))
+    return Breach(text=f"no answer to {names}", clause="RFC 7143 6.2", proof=(offers[0].note,), key=offers[0].key)
 
 
 def _misplaced(said: Said, reading: Reading) -> bool:
@@ -153,5 +157,5 @@ def ill_formed(reading: Reading) -> Breach | None:
     """Find text that is not in the format; a key that the other end has named so first is not its fault."""
     for problem in reading.problems:
         if not problem.key or reading.ledger.said(reading.by.other, problem.key) is None:
-            return Breach(text=str(problem), clause="RFC 7143 6.1")
+            return Breach(text=str(problem), clause="RFC 7143 6.1", key=problem.key or "")
     return None

@@ -54,13 +54,14 @@ class Breach:
     """A rule was broken: `text` says how in one line, with the numbers.
 
     `proof` are earlier events that it stands on, besides the moment itself. `severity` and `clause` replace those of
-    the rule where this case differs.
+    the rule where this case differs. `key` is the text key that it is about, if there is one.
     """
 
     text: str
     proof: tuple[Note, ...] = ()
     severity: Severity | None = None
     clause: str = ""
+    key: str = ""
 
 
 class _Fine(Enum):

@@ -2,8 +2,9 @@
 
 A finding as JSON has `rule`, `title`, `severity` (`MUST`, `SHOULD`, `heuristic`), `clause`, `blame` (`initiator`,
 `target`, or null where a fault of the proxy did it), `conn`, `at` (seconds since the run began), `n` (the journal's
-event), `text`, `about` (the PDU's name, `close` or `silence`), `cdb` and `known` (the reason why it is accepted) where
-there is one, and `proof`: a list of `n`, `at`, `conn`, `leg`, `text`, and `line` where it was read from a file.
+event), `text`, `about` (the PDU's name, `close` or `silence`), `cdb`, `key` (the text key) and `known` (the reason why
+it is accepted) where there is one, and `proof`: a list of `n`, `at`, `conn`, `leg`, `text`, and `line` where it was
+read from a file.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def finding_facts(finding: Finding) -> dict[str, Any]:
     }
     if finding.cdb:
         facts["cdb"] = finding.cdb
+    if finding.key:
+        facts["key"] = finding.key
     if finding.known:
         facts["known"] = finding.known
     return facts | {"proof": [_proof(one) for one in finding.proof]}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from iscsiproxy.capture import Capture
 from iscsiproxy.checks.catalogue import RULES
 from iscsiproxy.journal import Journal
 from iscsiproxy.session.events import Event
@@ -71,7 +72,7 @@ def test_as_json(write: Write) -> None:
     assert judged["event"] == "judged"
     assert judged["verdict"] == "fail"
     assert judged["evidence"]["T-047"] == 2
-    assert judged["evidence"].keys() == {name for name in RULES if name.startswith("T")}
+    assert judged["evidence"].keys() == {name for name in RULES if name[0] in "TD"}
 
 
 def test_known_deviations_weigh_nothing(write: Write, tmp_path: Path) -> None:
@@ -133,3 +134,38 @@ def test_the_reference_is_a_page_of_all_rules() -> None:
     done = program("check", "--reference")
     assert done.stdout.startswith("# The rules of the judge\n")
     assert done.stdout.count("\n- **") == len(RULES)
+
+
+def test_a_journal_that_was_cut_is_judged_and_it_is_told(write: Write) -> None:
+    path = write(GOOD)
+    path.write_bytes(path.read_bytes()[:-20])
+    done = program("check", str(path))
+    assert done.returncode == 0
+    assert "journal.jsonl was cut: its last line is not complete" in done.stderr
+    assert any(
+        json.loads(line) == {"event": "warning", "text": f"{path} was cut: its last line is not complete"}
+        for line in program("check", str(path), "--json").stdout.splitlines()
+    )
+
+
+@pytest.mark.peers("tshark")
+def test_a_capture_is_judged_like_its_journal(tmp_path: Path) -> None:
+    path = tmp_path / "trace.pcapng"
+    capture = Capture(path, started=0.0)
+    for record in records_of(BAD):
+        assert isinstance(record.entry, Event)
+        capture(record.entry)
+    capture.close()
+    done = program("check", str(path), "--json", "--end", "target")
+    assert done.returncode == 1, done.stderr
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert {"rule": "T-047", "about": "NOP-In", "conn": 1, "known": False, "count": 2} in facts["findings"]
+
+
+@pytest.mark.peers("tshark")
+def test_what_is_no_capture_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "trace.pcap"
+    path.write_bytes(b"\x0a\x0d\x0d\x0a" + bytes(60))
+    done = program("check", str(path))
+    assert done.returncode in (2, 3)
+    assert "Traceback" not in done.stderr

@@ -41,12 +41,12 @@ def _says_who(moment: Moment) -> Outcome:
         if late is None or late.role is not Role.DECLARATION:
             return None
         proof = () if reading.first is None else (reading.first,)
-        return Breach(text=f"{late} after the first request", severity=Severity.SHOULD, proof=proof)
+        return Breach(text=f"{late} after the first request", severity=Severity.SHOULD, proof=proof, key=late.key)
     keys = reading.ledger.keys(End.INITIATOR)
     if "InitiatorName" not in keys:
-        return Breach(text="no InitiatorName in the first request")
+        return Breach(text="no InitiatorName in the first request", key="InitiatorName")
     if "TargetName" not in keys and not reading.place.discovery:
-        return Breach(text="no TargetName in the first request of a normal session")
+        return Breach(text="no TargetName in the first request of a normal session", key="TargetName")
     return FINE
 
 
@@ -86,7 +86,8 @@ def _uses_words_right(moment: Moment) -> Outcome:
     for said in reading.said:
         breach = breach or reserved(said, reading, moment.profile)
         if breach is None and _proposes_reserved(said):
-            breach = Breach(text=f"{said} proposes a word that may only answer", clause="RFC 7143 6.2")
+            text = f"{said} proposes a word that may only answer"
+            breach = Breach(text=text, clause="RFC 7143 6.2", key=said.key)
     return breach or (FINE if reading.said else None)
 
 

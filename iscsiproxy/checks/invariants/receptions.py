@@ -77,9 +77,9 @@ def _is_overdue(moment: Moment, note: Note, expected: int) -> bool:
         return False
     if task is None or task.note.n < note.n or task.note.conn != conn.number:
         return False  # that it was read is not proven
-    since = note.at
-    if session.exp_note is not None and session.exp_cmd == expected:
-        since = max(since, session.exp_note.at)
+    if session.exp_cmd != expected or session.exp_note is None:
+        return False  # it is told for the first time: what was missing before may have come just now
+    since = max(note.at, session.exp_note.at)
     until = moment.at if conn.logout is None else conn.logout.at  # what came just before a logout need not be begun
     return until - since > _TAKEN
 

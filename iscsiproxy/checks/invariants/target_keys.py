@@ -42,7 +42,7 @@ def _last_asks_nothing(moment: Moment) -> Outcome:
         if said.role is Role.OFFER and said.known is not None and wants_answer(said.known, said.value):
             bit = "T" if reading.login else "F"
             clause = "RFC 7143 6.3, RFC 7143 11.13.6" if reading.login else "RFC 7143 11.11.1"
-            return Breach(text=f"{said} is offered with {bit}=1", clause=clause)
+            return Breach(text=f"{said} is offered with {bit}=1", clause=clause, key=said.key)
     return FINE if reading.said else None
 
 
@@ -73,7 +73,8 @@ def _relevant_burst(reading: Reading) -> Breach | None:
     if settled["InitialR2T"] == "Yes" and settled["ImmediateData"] == "No":
         return None
     words = ", ".join(f"{name}={value}" for name, value in settled.items())
-    return Breach(text=f"{answer} with {words}", clause="RFC 7143 6.2, RFC 7143 13.14", proof=(answer.note,))
+    clause = "RFC 7143 6.2, RFC 7143 13.14"
+    return Breach(text=f"{answer} with {words}", clause=clause, proof=(answer.note,), key=answer.key)
 
 
 def _once(moment: Moment) -> Outcome:
@@ -88,7 +89,7 @@ def _once(moment: Moment) -> Outcome:
         text = f"{again} was accepted, though the initiator had said {again.to or again.key} before"
         clause = "RFC 7143 6.3" if reading.login else "RFC 7143 6.4"
         earlier = () if again.to is None or again.to.note is again.note else (again.to.note,)
-        return Breach(text=text, clause=clause, proof=(again.note, *earlier))
+        return Breach(text=text, clause=clause, proof=(again.note, *earlier), key=again.key)
     if reading.refuses or not reading.whole:
         return None
     for said in reading.said:
@@ -123,7 +124,7 @@ def _accepts_not_understood(moment: Moment, reading: Reading) -> Breach | None:
     for said in reading.ledger.latest[End.INITIATOR]:
         if said.note is reading.asked and unknown(said, reading, moment.profile):
             text = f"{said} was accepted, which is a protocol error"
-            return Breach(text=text, proof=(said.note,))
+            return Breach(text=text, proof=(said.note,), key=said.key)
     return None
 
 

@@ -112,10 +112,17 @@ def test_what_it_need_not_take(text: str, expected: int) -> None:
     [
         f"{SWAPPED}\n> NOP-Out I ITT=9\n< NOP-In ExpCmdSN=2",
         f"{SWAPPED}\n+2\n< NOP-In ITT=none ExpCmdSN=2",
+        SWAPPED.replace(">> SCSI", "+2\n>> SCSI"),
         "login\n> NOP-Out I ITT=9\n> SCSI-Command cdb=TEST-UNIT-READY ITT=1\n+2\n< NOP-In ITT=9 ExpCmdSN=1",
         "middle\n> SCSI-Command cdb=TEST-UNIT-READY\n+2\n> NOP-Out I ITT=9\n< NOP-In ExpCmdSN=1",
     ],
-    ids=["at once", "no answer", "the answer to what came before", "from the middle on"],
+    ids=[
+        "at once",
+        "no answer",
+        "the one before it comes late",
+        "the answer to what came before",
+        "from the middle on",
+    ],
 )
 def test_what_may_not_have_been_read(text: str) -> None:
     assert found("T-082", text) == []
