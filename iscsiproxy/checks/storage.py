@@ -29,7 +29,7 @@ from iscsiproxy.wire.sense import Sense, sense_of_segment
 
 __all__ = ["PAGES", "Hashes", "Storage"]
 
-#: Pages of one leg: 32768 of them are 2 GiB of disk in 40 MB of memory
+#: Pages of one leg: 2 GiB of disk in 40 MB of memory, and in 55 MB with all that is remembered of commands
 PAGES = 32768
 #: Behind these, tasks may have ended without an answer of their own.
 _SWEEPING = frozenset({Opcode.TMF_RESPONSE, Opcode.LOGOUT_RESPONSE, Opcode.REJECT, Opcode.LOGIN_RESPONSE})

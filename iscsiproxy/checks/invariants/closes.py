@@ -83,6 +83,8 @@ def _is_announced(moment: Moment) -> Outcome:
         return None
     if _is_kept_waiting(moment) or not _is_sound(conn, moment.at - scene.limits.slow):
         return None
+    if isinstance(_is_answered(moment), Breach):
+        return None  # T-085 says more
     assert moment.closed is not None
     text = f"the target ended a connection in full feature phase without a word ({moment.closed.how})"
     return Breach(text=text, proof=tuple(list(conn.given)[-1:]))

@@ -120,7 +120,7 @@ def _is_a_burst(moment: Moment) -> Outcome:
         return FINE
     if before > limit:
         return None  # told before
-    return Breach(text=f"{total} bytes without F: MaxBurstLength is {limit}", proof=_behind(task))
+    return Breach(text=f"{total} bytes in one sequence: MaxBurstLength is {limit}", proof=_behind(task))
 
 
 class _Acks:

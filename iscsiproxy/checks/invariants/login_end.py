@@ -192,7 +192,9 @@ def _went_on(moment: Moment, fault: _Fault) -> Breach | None:
         return None
     moment.forgive("drop")
     fault.breach = None
-    return Breach(text=f"the login went on after {breach.text}", clause=breach.clause, proof=(note, *breach.proof))
+    return Breach(
+        text=f"the login went on after {breach.text}", clause=breach.clause, proof=(note, *breach.proof), key=breach.key
+    )
 
 
 def _wrong_transit(reading: Reading) -> Breach | None:

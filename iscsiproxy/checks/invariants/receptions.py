@@ -77,6 +77,8 @@ def _is_overdue(moment: Moment, note: Note, expected: int) -> bool:
         return False
     if task is None or task.note.n < note.n or task.note.conn != conn.number:
         return False  # that it was read is not proven
+    if any(other.opcode == Opcode.TMF_REQUEST and other is not task for other in session.live()):
+        return False  # commands behind a task management function may have to wait for it (RFC 7143 4.2.3.3)
     if session.exp_cmd != expected or session.exp_note is None:
         return False  # it is told for the first time: what was missing before may have come just now
     since = max(note.at, session.exp_note.at)

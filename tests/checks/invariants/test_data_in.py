@@ -338,7 +338,7 @@ def test_one_burst_that_is_too_long_is_one_finding() -> None:
         < Data-In data=512
         < Data-In data=512 F
     """).of("T-026")
-    assert [one.text for one in found] == ["1536 bytes without F: MaxBurstLength is 1024"]
+    assert [one.text for one in found] == ["1536 bytes in one sequence: MaxBurstLength is 1024"]
 
 
 def test_a_second_connection_has_the_bursts_of_its_session() -> None:

@@ -99,8 +99,9 @@ def test_a_logout_is_no_excuse_for_what_came_long_before() -> None:
         ("> NOP-Out\n< NOP-In MaxCmdSN=2\n> SCSI-Command cdb=TEST-UNIT-READY CmdSN=3", 2),
         ("> SCSI-Command cdb=TEST-UNIT-READY\n> Logout-Request I ITT=8", 1),
         ("> SCSI-Command cdb=TEST-UNIT-READY\nlost 1", 1),
+        ("> TMF-Request I ITT=8 Function=ABORT_TASK_SET\n> SCSI-Command cdb=TEST-UNIT-READY", 1),
     ],
-    ids=["missing", "rejected", "wrong digest", "changed", "made", "beyond the window", "logged out", "events missing"],
+    ids=["missing", "rejected", "wrong digest", "changed", "made", "too far", "logged out", "lost", "behind a TMF"],
 )
 def test_what_it_need_not_take(text: str, expected: int) -> None:
     dialogue = f"login DataDigest=CRC32C\n{text}\n+2\n> NOP-Out I ITT=9\n< NOP-In ExpCmdSN={expected}"
