@@ -296,7 +296,7 @@ class Court:
             conn=moment.conn.number,
             at=moment.at,
             n=moment.note.n,
-            text=str(wrong),
+            text=f"LUN {wrong.disk[1]}: {wrong}" if isinstance(wrong.disk, tuple) else str(wrong),
             label=moment.pdu.label,
             proof=tuple(map(proof_of, (moment.note, *proof))),
             pdu=moment.pdu,

@@ -67,7 +67,8 @@ class Judge:
         self._kept = kept
         self._on_finding = on_finding
         #: Reads that were found wrong on the target's leg: on the initiator's they are the same
-        self._wrong: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
+        self._wrong: deque[int] = deque(maxlen=_REMEMBERED)
+        self._entry: Event | None = None  #: what is being looked at
         hashes = Hashes() if disks else None
         self._courts = tuple(
             Court(end, families, profile=profile, limits=self.limits, tell=self._found, hashes=hashes) for end in ends
@@ -121,6 +122,7 @@ class Judge:
         if not isinstance(entry, Event):
             return
         self.records += 1
+        self._entry = entry
         if entry.at > self.now:
             self.now = entry.at
         self.recoveries.take(entry)
@@ -141,10 +143,9 @@ class Judge:
 
     def _found(self, finding: Finding) -> None:
         if finding.rule in _DISKS and finding.pdu is not None:
-            read = finding.conn, finding.pdu["ITT"]
             if finding.blame is not None:
-                self._wrong.append(read)
-            elif read in self._wrong:
+                self._wrong.append(finding.n)
+            elif isinstance(self._entry, Delivered) and self._entry.of in self._wrong:
                 return
         if self.known.deviations and (reason := self.known.reason(finding, self.profile)):
             finding = replace(finding, known=reason)

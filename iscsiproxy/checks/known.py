@@ -41,10 +41,11 @@ _YES_NO = {"0": 0, "1": 1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """One entry. `fields` are what the PDU must have, as numbers."""
+    """One entry. `fields` are what the PDU must have, as numbers; `shape` is the whole as it is written."""
 
     rule: str
     label: str
+    shape: str
     clause: str
     reason: str
     fields: tuple[tuple[str, int], ...] = ()
@@ -54,7 +55,7 @@ class Deviation:
 
     def __str__(self) -> str:
         about = self.cdb or self.key
-        return f"{self.rule} {self.label}{f' of {about}' if about else ''} ({self.clause})"
+        return f"{self.rule} {self.shape}{f' of {about}' if about else ''} ({self.clause})"
 
     def covers(self, finding: Finding, profile: Profile) -> bool:
         """Tell whether a finding is what the entry accepts."""
@@ -134,6 +135,7 @@ def _entry(node: Node, rules: Collection[str]) -> Deviation:
     return Deviation(
         rule=rule.text,
         label=label,
+        shape=" ".join(found["pdu"].text.split()),
         fields=fields,
         cdb="" if cdb is None else cdb.text,
         key="" if key is None else key.text,

@@ -37,6 +37,11 @@ def test_evidence_is_counted_and_a_breach_becomes_a_finding() -> None:
     assert finding.pdu is not None
 
 
+def test_a_finding_is_about_the_text_key_that_the_breach_names() -> None:
+    _, found = tried("login", rule(lambda _: Breach(text="x", key="DataDigest")))
+    assert {one.key for one in found} == {"DataDigest"}
+
+
 def test_a_rule_judges_only_its_own_end_and_leg() -> None:
     for end, name in ((End.TARGET, "T-999"), (End.INITIATOR, "I-999")):
         seen: list[bool] = []

@@ -44,7 +44,7 @@ def finding(**values: object) -> Finding:
 def test_an_entry_covers_what_it_says() -> None:
     (entry,) = read_known(ENTRY, "known.yaml", rules=RULES)
     assert entry.reason == "it pads with what was there"
-    assert str(entry) == "T-006 SCSI-Response of INQUIRY (RFC 7143 11.1)"
+    assert str(entry) == "T-006 SCSI-Response Status=CHECK_CONDITION U of INQUIRY (RFC 7143 11.1)"
     assert entry.covers(finding(), DEFAULT)
 
 
@@ -63,6 +63,15 @@ def test_an_entry_covers_what_it_says() -> None:
 def test_and_nothing_else(other: dict[str, object]) -> None:
     (entry,) = read_known(ENTRY, "known.yaml", rules=RULES)
     assert not entry.covers(finding(**other), DEFAULT)
+
+
+def test_a_text_key_narrows_it() -> None:
+    text = "- {rule: T-006, pdu: Login-Response, key: HeaderDigest, clause: RFC 7143 11.1, reason: y}"
+    (entry,) = read_known(text, "known.yaml", rules=RULES)
+    assert str(entry) == "T-006 Login-Response of HeaderDigest (RFC 7143 11.1)"
+    assert entry.covers(finding(label="Login-Response", key="HeaderDigest"), DEFAULT)
+    assert not entry.covers(finding(label="Login-Response", key="DataDigest"), DEFAULT)
+    assert not entry.covers(finding(label="Login-Response"), DEFAULT)
 
 
 def test_a_clause_may_be_written_as_either_standard_has_it() -> None:
@@ -92,6 +101,7 @@ def test_shapes(shape: str) -> None:
         (ENTRY.replace("CHECK_", "CHEK_"), "Status has no value `CHEK_CONDITION` (did you mean `CHECK_CONDITION`?)"),
         (ENTRY.replace(" U\n", " U=2\n"), "U is a flag: 0 or 1, not `2`"),
         (ENTRY.replace("SCSI-Response", "silence"), "`silence` has no fields"),
+        (ENTRY.replace("cdb: INQUIRY", "key: Headerdigest"), "no text key `Headerdigest` (did you mean `HeaderDigest`"),
         (ENTRY.replace("INQUIRY", "INQIRY"), "there is no SCSI command `INQIRY` (did you mean `INQUIRY`?)"),
         (ENTRY.replace("reason: it pads with\n    what was there", "reason:"), "`reason` is one text"),
         ("\n".join(ENTRY.splitlines()[:3]), "the entry has no `clause`"),

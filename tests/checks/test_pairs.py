@@ -34,7 +34,7 @@ def test_repeated() -> None:
     breach = pairs.repeated(found.said[0], found)
     assert breach is not None
     assert breach.text == "DataDigest was said before, as DataDigest=None"
-    assert [note.n for note in breach.proof] == [1]
+    assert ([note.n for note in breach.proof], breach.key) == ([1], "DataDigest")
     twice = reading((INITIATOR, "CHAP_N=a CHAP_N=a"), stage=0)
     assert pairs.repeated(twice.said[1], twice) is None
 
@@ -44,14 +44,14 @@ def test_wrong_answer() -> None:
     breach = pairs.wrong_answer(found.said[0], found, Profile.RFC7144)
     assert breach is not None
     assert breach.text == "DataDigest=None answers DataDigest=CRC32C: not one of those"
-    assert breach.clause == "RFC 7143 6.2.1"
+    assert (breach.clause, breach.key) == ("RFC 7143 6.2.1", "DataDigest")
     assert pairs.wrong_answer(reading((INITIATOR, "X-a=1"), (TARGET, "X-a=2")).said[0], found, Profile.RFC7144) is None
 
 
 def test_wrong_value() -> None:
     breach = pairs.wrong_value(reading((INITIATOR, "MaxConnections=0")).said[0])
     assert breach is not None
-    assert breach.clause == "RFC 7143 13.2"
+    assert (breach.clause, breach.key) == ("RFC 7143 13.2", "MaxConnections")
     assert pairs.wrong_value(reading((INITIATOR, "X-a=0")).said[0]) is None
 
 
@@ -59,12 +59,16 @@ def test_wrong_place() -> None:
     found = reading((INITIATOR, "DataDigest=None"), (TARGET, "DataDigest=None"), stage=0)
     assert pairs.wrong_place(found.said[0], found) is None, "the initiator has begun with it"
     found = reading((TARGET, "DataDigest=None"), stage=0)
-    assert pairs.wrong_place(found.said[0], found) is not None
+    breach = pairs.wrong_place(found.said[0], found)
+    assert breach is not None
+    assert breach.key == "DataDigest"
 
 
 def test_reserved() -> None:
     found = reading((INITIATOR, "DataDigest=None"), (TARGET, "DataDigest=NotUnderstood"))
-    assert pairs.reserved(found.said[0], found, Profile.RFC7144) is not None
+    breach = pairs.reserved(found.said[0], found, Profile.RFC7144)
+    assert breach is not None
+    assert breach.key == "DataDigest"
     assert pairs.unknown(found.said[0], found, Profile.RFC3720)
     found = reading((TARGET, "DataDigest=None"), stage=None)
     assert pairs.reserved(found.said[0], found, Profile.RFC7144) is None
@@ -77,6 +81,7 @@ def test_left_open() -> None:
     assert known is not None
     assert unknown is not None
     assert (known.text, unknown.text) == ("no answer to DataDigest=None", "no answer to X-a=1")
+    assert (known.key, unknown.key) == ("DataDigest", "X-a")
     assert pairs.left_open(found, INITIATOR, known=True) is None, "it is told once"
     assert pairs.left_open(reading((INITIATOR, "A=1"), (TARGET, "B=1"), closes=False), INITIATOR, known=False) is None
 

@@ -161,10 +161,27 @@ def test_a_block_in_two_pdus_is_read_but_not_judged() -> None:
     assert on_target(text) == Counts(judged=3, left_out={Reason.NEW: 1})
 
 
+def test_a_tag_that_is_used_again_hides_nothing() -> None:
+    # The first read is wrong on both legs, the target's fault; the second, with its tag, only where a fault changed it.
+    text = """
+        login
+        > SCSI-Command cdb=WRITE(10):0+1 data=512*a5 ITT=1
+        < SCSI-Response ITT=1
+        > SCSI-Command cdb=READ(10):0+1 ITT=2
+        < Data-In data=512*11 F S ITT=2
+        > SCSI-Command cdb=WRITE(10):8+1 data=512*a5 ITT=1
+        < SCSI-Response ITT=1
+        > SCSI-Command cdb=READ(10):8+1 ITT=2
+        < Data-In data=512*a5 F S ITT=2 ! data=512*22
+    """
+    blamed = [finding.blame for finding in judged(text).findings if finding.rule == "D-006"]
+    assert blamed == [End.TARGET, None]
+
+
 def test_a_finding_names_the_blocks_and_what_proves_it() -> None:
     (finding,) = judged(LOGIN + OLD + NEW + read("8+1", A)).findings
     assert finding.text == (
-        "lost write at LBA 8, seen by READ(10) of LBA 8, CmdSN 0x3: "
+        "LUN 0: lost write at LBA 8, seen by READ(10) of LBA 8, CmdSN 0x3: "
         "expected what WRITE(10) of LBA 8, CmdSN 0x2 wrote, found what WRITE(10) of LBA 8, CmdSN 0x1 wrote"
     )
     assert [proof.text.split()[0] for proof in finding.proof] == ["Data-In", *["SCSI-Command"] * 3]

@@ -28,6 +28,12 @@ def test_a_finding_in_both_forms() -> None:
     assert proof.startswith(f"    #{finding.n} ")
 
 
+def test_a_finding_about_a_text_key_names_it() -> None:
+    judge = judge_of("login DataDigest=None / DataDigest=CRC32C")
+    facts = [finding_facts(one) for one in judge.findings if one.rule == "T-069"]
+    assert [(one["about"], one["key"]) for one in facts] == [("Login-Response", "DataDigest")]
+
+
 def test_what_it_comes_to() -> None:
     judge = judge_of("login\n> NOP-Out\n< NOP-In TTT=5\nfired drop\nlost 2")
     facts = judge_facts(judge)

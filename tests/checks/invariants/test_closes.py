@@ -163,7 +163,7 @@ def test_an_initiator_that_does_what_it_must_not_is_a_reason(line: str) -> None:
         "> Data-Out data=512 ITT=5 TTT=7\n> Data-Out data=512 ITT=5 TTT=7 F\n> Data-Out data=512 ITT=5 TTT=8 DataSN=0",
         "> NOP-Out data=512\n> NOP-Out ITT=none I",
         "< NOP-In ITT=none TTT=5\n> NOP-Out ITT=none I TTT=5\n+1",
-        "> Text-Request text=SendTargets=",
+        "> Text-Request text=SendTargets=\n< Text-Response text=TargetName=iqn.2004-01.com.example:disk",
         "> TMF-Request Function=LUN_RESET I",
         "> NOP-Out data=9000\n+9",
     ],
@@ -195,6 +195,12 @@ def hung_up(text: str) -> list[tuple[str, str, str]]:
         (one.text.removeprefix("the target ended the connection (rst) at "), str(one.severity), one.clause)
         for one in findings
     ]
+
+
+def test_an_end_that_is_the_answer_to_a_text_is_told_once() -> None:
+    text = "login\n> Text-Request text=SendTargets=\nclose target"
+    assert (len(judged(text).of("T-085")), found(text)) == (1, [])
+    assert found(text.replace("\nclose", "\n+9\nclose")) != [], "so late it is no answer"
 
 
 LOCAL = "RFC 7143 4.2.6, RFC 7143 7.12"
