@@ -21,6 +21,7 @@ from iscsiproxy.checks.catalogue import RULES
 from iscsiproxy.checks.reference import reference
 from iscsiproxy.errors import FileError
 from iscsiproxy.runs.library import every, shipped
+from tests.checks.test_quirks import CASES
 from tests.real.process import run
 from tests.runs.playing import hastened, play
 
@@ -29,7 +30,7 @@ __all__ = ["CLEAN", "PAGE", "SOURCES", "clean", "page", "read_page"]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "iscsiproxy" / "checks" / "README.md"
 #: Where evidence may come from, as the table names it
-SOURCES = ("embedded", "faults", "real")
+SOURCES = ("embedded", "faults", "quirks", "real")
 #: Options of the embedded target, and of `iscsiproxy initiator`, whose clean traffic between them meets most rules
 CLEAN: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = (
     ((), ("io", "{portal}", "--scratch", "--count", "60")),
@@ -43,12 +44,12 @@ _HEAD = """
 ## What they were seen at
 
 *embedded*: clean traffic between the embedded peers. *faults*: the same with faults, by every scenario that ships and
-every recipe of the tests. *real*: tgt 1.0.85 with libiscsi 1.19 and QEMU 7.2. A rule without any mark has met its
-evidence only in journals that were written by hand: what it needs (several connections in a session,
-ErrorRecoveryLevel 1 or 2, a tape, …) no peer here can do yet.
+every recipe of the tests. *quirks*: it finds a quirk of an embedded peer, live. *real*: tgt 1.0.85 with libiscsi 1.19
+and QEMU 7.2. A rule without any mark has met its evidence only in journals that were written by hand: what it needs
+(several connections in a session, ErrorRecoveryLevel 1 or 2, a tape, …) no peer here can do yet.
 
-| rule | embedded | faults | real |
-|---|---|---|---|
+| rule | embedded | faults | quirks | real |
+|---|---|---|---|---|
 """
 
 
@@ -109,6 +110,7 @@ async def _main(journals: Sequence[str]) -> None:
     import tempfile
 
     met: dict[str, Counter[str]] = {source: Counter() for source in SOURCES}
+    met["quirks"].update(case.rule for cases in CASES.values() for case in cases)
     if not journals:
         for name, sources in read_page(PAGE.read_text(encoding="utf-8")).items():
             for source in sources:
