@@ -11,6 +11,7 @@ from iscsiproxy.checks.findings import Finding, proof_of
 from iscsiproxy.checks.invariants.disks import KINDS
 from iscsiproxy.checks.moment import Moment
 from iscsiproxy.checks.profiles import Profile, cited
+from iscsiproxy.checks.recovery import SILENT
 from iscsiproxy.checks.rules import FINE, Breach, Family, Outcome, Rule, Severity
 from iscsiproxy.checks.scene.notes import Note, note_of
 from iscsiproxy.checks.scene.scene import Limits, Scene
@@ -27,15 +28,15 @@ from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["Court", "Crash"]
 
-#: Acts that change nothing on the wire, and those that hold something up
-_SILENT = frozenset({"arm", "disarm", "goto", "note", "pass"})
+#: Acts that hold something up
+_SLOW = frozenset({"delay", "stall", "throttle"})
+#: What the end of a connection is asked for in place of a PDU
 _NO_PDU = Pdu(bytes(BHS_LENGTH))
-_SLOW = frozenset({"delay", "hold", "stall", "throttle"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crash:
-    """A check that broke: what it was to find out is not known."""
+    """A check that broke, or a family, the `storage`, the `scene`: what it was to find out is not known."""
 
     rule: str
     n: int
@@ -56,7 +57,8 @@ class _Docket:
 class Court:
     """Judges the end at one leg by the rules for it; `tell` is given each finding as it is made.
 
-    A check that raises is never asked again, and stands in `crashes`.
+    A check that raises is never asked again, and stands in `crashes`; if the state itself breaks, all that is known of
+    the leg is forgotten.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Court:
     ) -> None:
         self.end = end
         self.scene = Scene(end, limits)
-        self.crashes: list[Crash] = []
+        self._crashes: dict[str, Crash] = {}  # the first of each
         #: What the disks behind this leg may hold, if somebody wants to know
         self.storage = None if hashes is None else Storage(self.scene, hashes, self._wrong)
         self._profile = profile
@@ -102,6 +104,11 @@ class Court:
         return f"<Court over the {self.end}: {len(self._dockets)} rules, {self.scene!r}>"
 
     @property
+    def crashes(self) -> tuple[Crash, ...]:
+        """What broke, each thing once."""
+        return tuple(self._crashes.values())
+
+    @property
     def evidence(self) -> dict[str, int]:
         """How often each rule could have been broken."""
         judged = 0 if self.storage is None else self.storage.disks.counts().judged
@@ -111,10 +118,14 @@ class Court:
 
     def take_pdu(self, record: Record, event: Received | Delivered) -> None:
         """Take note of a PDU on the leg of this end."""
-        if self._whole(event):
-            self._pdu(record, event)
-        else:
-            self._part(record, event)
+        try:
+            if self._whole(event):
+                self._pdu(record, event)
+            else:
+                self._part(record, event)
+        except Exception as error:  # noqa: BLE001 - the state is not right any more: nothing that rests on it is said
+            self._broke("scene", event.n, error)
+            self.missed()
 
     def take(self, record: Record, event: Event) -> None:
         """Take note of an event, of either leg."""
@@ -127,7 +138,7 @@ class Court:
         elif isinstance(event, Connected):
             self.scene.open(event.conn, event.at)
         elif isinstance(event, Fired):
-            self._disturbed(record, event, slow=event.act in _SLOW, silent=event.act in _SILENT)
+            self._disturbed(record, event, slow=event.act in _SLOW, silent=event.act in SILENT)
         elif isinstance(event, Decided):
             if event.what == "held":
                 self._disturbed(record, event, slow=True, silent=False)
@@ -246,7 +257,7 @@ class Court:
                 outcome = docket.check(moment)
             except Exception as error:  # noqa: BLE001 - what breaks proves nothing, and costs nobody a connection
                 docket.check = _silent
-                self.crashes.append(Crash(rule=docket.rule.id, n=moment.note.n, error=repr(error)))
+                self._broke(docket.rule.id, moment.note.n, error)
                 continue
             if outcome is None:
                 continue
@@ -260,8 +271,10 @@ class Court:
         try:
             update(moment)
         except Exception as error:  # noqa: BLE001 - as above; what the family knows is not right any more
-            name = getattr(update, "__module__", "an observer").rpartition(".")[2]
-            self.crashes.append(Crash(rule=name, n=moment.note.n, error=repr(error)))
+            self._broke(update.__module__.rpartition(".")[2], moment.note.n, error)
+
+    def _broke(self, what: str, n: int, error: Exception) -> None:
+        self._crashes.setdefault(what, Crash(rule=what, n=n, error=repr(error)))
 
     def _find(self, docket: _Docket, breach: Breach, note: Note, *, label: str, at: float, cdb: str) -> None:
         rule = docket.rule

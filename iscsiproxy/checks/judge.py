@@ -31,14 +31,16 @@ __all__ = ["Judge"]
 _DISKS = frozenset(rule.id for rule in KINDS.values())
 #: How many wrong reads are remembered until they were seen on the other leg
 _REMEMBERED = 256
+#: How many kinds of findings are counted for each connection by itself
+_MOST = 4096
 
 
 class Judge:
-    """Call `take` with every record from the first of the run on, `tick` while nothing happens, `finish` at the end.
+    """Call `take` with every record from the first of the run on, and `tick` while nothing happens, and at the end.
 
     `on_finding` is told each finding when it is made. Of findings of one rule about one kind of PDU on one connection
-    the first `kept` stand in `findings`; `counts` has how many there were. Memory is bounded by what peers may have
-    outstanding, not by how long a run lasts.
+    the first `kept` stand in `findings`; `counts` has how many there were, of connections beyond the first thousands
+    together under 0. Memory is bounded by what peers may have outstanding, not by how long a run lasts.
     """
 
     def __init__(
@@ -141,6 +143,13 @@ class Judge:
         for court in self._courts:
             court.tick(self.now)
 
+    def count(self, finding: Finding) -> int:
+        """Give how many there were so far of a finding's kind."""
+        return self.counts.get(self._key(finding)) or self.counts[self._key(finding, conn=0)]
+
+    def _key(self, finding: Finding, conn: int | None = None) -> tuple[str, str, int, bool]:
+        return (finding.rule, finding.label, finding.conn if conn is None else conn, bool(finding.known))
+
     def _found(self, finding: Finding) -> None:
         if finding.rule in _DISKS and finding.pdu is not None:
             if finding.blame is not None:
@@ -151,7 +160,9 @@ class Judge:
             finding = replace(finding, known=reason)
         else:
             self._open.add((finding.severity, finding.blame))
-        key = (finding.rule, finding.label, finding.conn, bool(finding.known))
+        key = self._key(finding)
+        if key not in self.counts and len(self.counts) >= _MOST:
+            key = self._key(finding, conn=0)
         self.counts[key] += 1
         if self.counts[key] <= self._kept:
             self.findings.append(finding)

@@ -8,10 +8,10 @@ from iscsiproxy.checks.scene.values import values_of
 from iscsiproxy.session.events import Closed, Delivered, Event, Fired, Received
 from iscsiproxy.wire.opcodes import End, Opcode
 
-__all__ = ["Recoveries", "Recovery"]
+__all__ = ["SILENT", "Recoveries", "Recovery"]
 
 #: Acts that change nothing on the wire
-_SILENT = frozenset({"arm", "disarm", "goto", "note", "pass"})
+SILENT = frozenset({"arm", "disarm", "goto", "note", "pass"})
 #: How many disturbances are kept, and how many that wait for good I/O
 _KEPT = 1000
 _OPEN = 64
@@ -54,7 +54,7 @@ class Recoveries:
     def take(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, Fired):
-            if event.act not in _SILENT:
+            if event.act not in SILENT:
                 self._disturbed(event, f"{event.rule} {event.act}")
         elif isinstance(event, Closed):
             if event.leg is End.INITIATOR and event.how == "rst":

@@ -62,8 +62,7 @@ class LiveJudge:
         return {"fail": 1, "inconclusive": 3}.get(judge.verdict, 0)
 
     def _show(self, finding: Finding) -> None:
-        count = self.judge.counts[finding.rule, finding.label, finding.conn, bool(finding.known)]
-        if finding.known or count > _SHOWN:
+        if finding.known or self.judge.count(finding) > _SHOWN:
             return
         if self._screen.as_json:
             self._screen.json({"event": "finding", **finding_facts(finding)})

@@ -60,7 +60,7 @@ class Bench:
             yield Finding(about="check", verdict="inconclusive", text=f"the judge broke: {self._broken!r}")
 
     def _finding(self, fact: Fact) -> Finding:
-        count = self.judge.counts[fact.rule, fact.label, fact.conn, bool(fact.known)]
+        count = self.judge.count(fact)
         times = f", {count} times" if count > 1 else ""
         known = f"; known: {fact.known}" if fact.known else ""
         return Finding(

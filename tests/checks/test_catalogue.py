@@ -3,12 +3,14 @@ from __future__ import annotations
 import importlib
 import re
 from collections import Counter
+from pkgutil import iter_modules
 
 import pytest
 
 from iscsiproxy.checks.catalogue import FAMILIES, RULES
 from iscsiproxy.checks.rules import ANY, Rule
 from iscsiproxy.wire.opcodes import End, sender_of
+from tests.checks import invariants
 
 __all__: list[str] = []
 
@@ -29,6 +31,13 @@ def test_families_have_their_modules() -> None:
     for family in FAMILIES:
         module = importlib.import_module(f"iscsiproxy.checks.invariants.{family.name}")
         assert module.FAMILY is family
+
+
+def test_every_rule_has_its_proof() -> None:
+    modules = [
+        importlib.import_module(f"{invariants.__name__}.{one.name}") for one in iter_modules(invariants.__path__)
+    ]
+    assert {case.rule for module in modules for case in module.CASES} == set(RULES)
 
 
 @rules

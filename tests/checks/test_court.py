@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from iscsiproxy.checks.court import Court
 from iscsiproxy.checks.findings import Finding
 from iscsiproxy.checks.moment import Moment
@@ -170,3 +172,32 @@ def test_faults_disturb_a_connection_and_some_slow_it() -> None:
     assert tried("login\nfired stall\nstaged cleared")[0].scene.conns[1].slowed is None
     assert tried("login\n>> NOP-Out")[0].scene.conns[1].disturbed is not None
     assert tried("login\n> NOP-Out")[0].scene.conns[1].disturbed is None
+
+
+def test_an_observer_that_breaks_is_told_once() -> None:
+    def broken(moment: Moment) -> None:
+        raise KeyError(moment.note.n)
+
+    observer = Observer(end=End.TARGET, update=broken, given=frozenset({Opcode.NOP_OUT}))
+    made = Family(name="x", title="x", rules=(rule(never_odd),), observers=(observer,))
+    court = Court(End.TARGET, [made], profile=Profile.RFC7143, limits=Limits(), tell=print)
+    for record in records_of("login\n> NOP-Out\n> NOP-Out"):
+        assert isinstance(record.entry, Event)
+        court.take(record, record.entry)
+    assert len(court.crashes) == 1
+    assert court.evidence["T-999"] > 0, "the rules go on"
+
+
+def test_a_state_that_breaks_is_told_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    records = records_of("login\n> NOP-Out\n< NOP-In\n> NOP-Out")
+    court = Court(End.TARGET, [family(rule(never_odd))], profile=Profile.RFC7143, limits=Limits(), tell=print)
+    for record in records:
+        assert isinstance(record.entry, Event)
+        if isinstance(record.entry, Delivered) and record.entry.pdu.opcode == Opcode.NOP_OUT:
+            monkeypatch.setattr("iscsiproxy.checks.scene.scene.Scene.observe", broken)
+        court.take(record, record.entry)
+    assert [crash.rule for crash in court.crashes] == ["scene"]
+    assert not court.scene.conns[1].complete

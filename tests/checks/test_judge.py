@@ -96,3 +96,16 @@ def test_time_goes_on_without_events() -> None:
     assert not judge.findings
     judge.tick(judge.now + 0.2)
     assert [finding.label for finding in judge.findings] == ["silence"]
+
+
+def test_findings_on_very_many_connections_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iscsiproxy.checks.judge._MOST", 2)
+    text = "\n".join(f"conn {number}\nlogin ISID={number:#x}\n> NOP-Out ITT=3" for number in range(1, 6))
+    judge = judge_of(text, rule(odd, given=GIVEN), kept=1)
+    assert judge.counts == {
+        ("T-999", "NOP-Out", 1, False): 1,
+        ("T-999", "NOP-Out", 2, False): 1,
+        ("T-999", "NOP-Out", 0, False): 3,
+    }
+    assert len(judge.findings) == 3
+    assert [judge.count(finding) for finding in judge.findings] == [1, 1, 3]

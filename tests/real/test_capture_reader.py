@@ -147,7 +147,10 @@ async def _fins(path: Path) -> int:
 
 @asynccontextmanager
 async def dumping(path: Path, *, port: int, until: int) -> AsyncIterator[None]:
-    """Capture a port of the loopback interface, until so many FINs were; skip where the rights for that are missing."""
+    """Capture a port of the loopback interface, until so many FINs were.
+
+    Without the rights for that the test is skipped; root has them, or something else is wrong.
+    """
     command = (program("dumpcap"), "-i", "lo", "-f", f"tcp port {port}", "-B", "64", "-q", "-w", str(path))
     process = await trio.lowlevel.open_process(command, stdout=None, stderr=None)
     try:
@@ -155,7 +158,8 @@ async def dumping(path: Path, *, port: int, until: int) -> AsyncIterator[None]:
             while process.poll() is None and not (path.exists() and path.stat().st_size):
                 await trio.sleep(0.01)
         if process.poll() is not None:
-            pytest.skip(f"dumpcap may not capture here (as user {os.getuid()})")
+            assert os.getuid() != 0, "root may not capture"
+            pytest.skip("dumpcap may not capture for this user: that takes the group wireshark on most systems")
         yield
         with trio.fail_after(10):
             while await _fins(path) < until:

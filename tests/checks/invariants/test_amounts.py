@@ -14,21 +14,24 @@ IMMEDIATE = """
     > SCSI-Command cdb=WRITE(10):0+2 data=512 ITT=1 ! data=1024
 """
 
-CASE = Case(
-    rule="T-084",
-    good=IMMEDIATE + REFUSED,
-    bad=IMMEDIATE + GOOD,
-    short="""
-        login FirstBurstLength=512
-        > SCSI-Command cdb=WRITE(10):0+1 data=512
-        < SCSI-Response
-    """,
-    mutant=(REFUSED, GOOD),
+CASES = (
+    Case(
+        rule="T-084",
+        good=IMMEDIATE + REFUSED,
+        bad=IMMEDIATE + GOOD,
+        short="""
+            login FirstBurstLength=512
+            > SCSI-Command cdb=WRITE(10):0+1 data=512
+            < SCSI-Response
+        """,
+        mutant=(REFUSED, GOOD),
+    ),
 )
 
 
-def test_rule() -> None:
-    prove(CASE)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
+def test_rule(case: Case) -> None:
+    prove(case)
 
 
 def write(login: str, *rest: str, blocks: int = 4, data: int = 0, final: int = 1) -> str:

@@ -66,7 +66,10 @@ TEXT = Case(
 )
 
 
-@pytest.mark.parametrize("case", [CASE, TEXT], ids=lambda case: case.rule)
+CASES = (CASE, TEXT)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
 def test_rule(case: Case) -> None:
     prove(case)
 

@@ -6,33 +6,36 @@ from tests.checks.cases import Case, judged, prove
 
 __all__: list[str] = []
 
-CASE = Case(
-    rule="T-080",
-    good="""
-        login
-        > NOP-Out
-        +1
-        < NOP-In
-    """,
-    bad="""
-        login
-        > NOP-Out
-        +6
-        < NOP-In
-    """,
-    short="""
-        login
-        > NOP-Out
-        +1
-        > SCSI-Command cdb=TEST-UNIT-READY
-        < SCSI-Response
-    """,
-    mutant=("+1", "+6"),
+CASES = (
+    Case(
+        rule="T-080",
+        good="""
+            login
+            > NOP-Out
+            +1
+            < NOP-In
+        """,
+        bad="""
+            login
+            > NOP-Out
+            +6
+            < NOP-In
+        """,
+        short="""
+            login
+            > NOP-Out
+            +1
+            > SCSI-Command cdb=TEST-UNIT-READY
+            < SCSI-Response
+        """,
+        mutant=("+1", "+6"),
+    ),
 )
 
 
-def test_rule() -> None:
-    prove(CASE)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
+def test_rule(case: Case) -> None:
+    prove(case)
 
 
 def found(text: str) -> list[str]:

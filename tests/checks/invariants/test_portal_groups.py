@@ -19,17 +19,20 @@ ASKED = f"""
 COMMAND = "\n> SCSI-Command cdb=TEST-UNIT-READY CmdSN=3\n< SCSI-Response ExpCmdSN=4"
 LOGIN = "login / TargetPortalGroupTag=1"
 
-CASE = Case(
-    rule="I-065",
-    good=ASKED.format(1) + LOGIN + COMMAND,
-    bad=ASKED.format(2) + LOGIN + COMMAND,
-    short=LOGIN + COMMAND.replace("3", "1"),
-    mutant=("10.0.0.1:3260,1", "10.0.0.1:3260,3"),
+CASES = (
+    Case(
+        rule="I-065",
+        good=ASKED.format(1) + LOGIN + COMMAND,
+        bad=ASKED.format(2) + LOGIN + COMMAND,
+        short=LOGIN + COMMAND.replace("3", "1"),
+        mutant=("10.0.0.1:3260,1", "10.0.0.1:3260,3"),
+    ),
 )
 
 
-def test_rule() -> None:
-    prove(CASE)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
+def test_rule(case: Case) -> None:
+    prove(case)
 
 
 def found(text: str) -> list[str]:
