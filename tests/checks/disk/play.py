@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iscsiproxy.checks.disk import Disk, Kind, Op, Outcome, Wrong, effect_of
+from iscsiproxy.checks.disk import Disk, Kind, Op, Outcome, Reason, Wrong, effect_of
 from iscsiproxy.journal import Payload, payload_of
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
@@ -45,6 +45,11 @@ class Play:
         self.disk = Disk("disk", block_size=512 * block) if disk is None else disk
         self.block = block
         self.refs = 0
+
+    @property
+    def left_out(self) -> dict[Reason, int]:
+        """What was not judged, in sectors."""
+        return self.disk.counts.left_out
 
     def begin(self, cdb: bytes, length: int, *, session: str = "a", order: int | None = None, attribute: int = 1) -> Op:
         effect = effect_of(cdb, length, self.disk.block_size)
