@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,11 +11,17 @@ from hypothesis import settings
 from tests.real import peers
 from tests.real.tgtd import Tgtd, running_tgtd
 
-__all__ = ["pytest_runtest_setup", "tgtd"]
+__all__ = ["pytest_collection_finish", "pytest_runtest_setup", "tgtd"]
 
 # The same examples in every run, and no deadline for one of them: a busy machine is not a failure.
 settings.register_profile("iscsiproxy", deadline=None, derandomize=True)
 settings.load_profile("iscsiproxy")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector off what lasts as long as the tests: else it stops them for half a second now and then."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

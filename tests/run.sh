@@ -35,4 +35,5 @@ say "mypy"
 "$venv/bin/python" -m mypy
 say "pytest"
 export ISCSIPROXY_REQUIRE_PEERS=1
-exec "$venv/bin/python" -m pytest "$@"
+# Most tests wait for something, so there may be more of them than processors.
+exec "$venv/bin/python" -m pytest -n "$(($(nproc) + 1))" --dist worksteal "$@"

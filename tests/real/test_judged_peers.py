@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-import trio
 
 from iscsiproxy.cli.judging import known_lists
 from tests.real import initiators
@@ -85,17 +84,7 @@ async def judged_again(live: Live) -> Judged:
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give a place for journals, which are long and which nobody wants afterwards."""
-    folder = tmp_path_factory.mktemp("judged")
-    yield folder
-    for journal in folder.iterdir():
-        journal.unlink()
-
-
-@pytest.fixture(scope="module")
-def compliance(folder: Path) -> Live:
+async def compliance(folder: Path) -> Live:
     """Judge the whole of iscsi-test-cu on tgtd.
 
     tgtd takes and sends segments and first bursts of 256 KiB: that makes fewer PDUs, and logins of two requests.
@@ -106,11 +95,8 @@ def compliance(folder: Path) -> Live:
         finished, suite = await initiators.compliance(address, within=300.0)
         assert suite.complete, finished.output[-2000:]
 
-    async def play() -> Live:
-        async with running_tgtd(parameters=parameters) as tgtd:
-            return await judged_live(tgtd, suite, folder / "compliance.jsonl", (TGT, LIBISCSI, COMPLIANCE))
-
-    return trio.run(play)
+    async with running_tgtd(parameters=parameters) as tgtd:
+        return await judged_live(tgtd, suite, folder / "compliance.jsonl", (TGT, LIBISCSI, COMPLIANCE))
 
 
 async def _compares(address: Address) -> None:
@@ -120,15 +106,10 @@ async def _compares(address: Address) -> None:
     (await initiators.qemu_io(address, *orders, within=120.0)).check()
 
 
-@pytest.fixture(scope="module")
-def comparison(folder: Path) -> Live:
+async def comparison(folder: Path) -> Live:
     """Judge QEMU writing and comparing on tgtd, both as they are out of the box."""
-
-    async def play() -> Live:
-        async with running_tgtd(luns=(256 * MIB,)) as tgtd:
-            return await judged_live(tgtd, _compares, folder / "comparison.jsonl", (TGT, LIBISCSI))
-
-    return trio.run(play)
+    async with running_tgtd(luns=(256 * MIB,)) as tgtd:
+        return await judged_live(tgtd, _compares, folder / "comparison.jsonl", (TGT, LIBISCSI))
 
 
 def _ours(*words: str) -> Traffic:
@@ -156,19 +137,10 @@ SMALL: Mapping[str, Traffic] = {
 }
 
 
-@pytest.fixture(scope="module")
-def small(folder: Path) -> Mapping[str, Live]:
-    """Judge short runs on tgtd, each by itself: a client that comes back with another ISID is none of ours."""
-
-    async def play() -> Mapping[str, Live]:
-        found = {}
-        for name, traffic in SMALL.items():
-            async with running_tgtd(chap=Chap() if name == "CHAP" else None) as tgtd:
-                journal = folder / f"{name}.jsonl"
-                found[name] = await judged_live(tgtd, traffic, journal, (TGT, LIBISCSI))
-        return found
-
-    return trio.run(play)
+async def small(folder: Path, name: str) -> Live:
+    """Judge a short run on tgtd, by itself: a client that comes back with another ISID is none of ours."""
+    async with running_tgtd(chap=Chap() if name == "CHAP" else None) as tgtd:
+        return await judged_live(tgtd, SMALL[name], folder / f"{name}.jsonl", (TGT, LIBISCSI))
 
 
 # --- what the judge makes of them ------------------------------------------------------------------------------------
@@ -187,25 +159,6 @@ async def _is_the_same_offline(live: Live) -> None:
     assert again == live.judged
 
 
-async def test_the_whole_libiscsi_suite_on_tgtd(compliance: Live) -> None:
-    _is_clean(compliance.judged)
-    assert compliance.judged.known == {"I-004", "I-006", "I-011", "I-022", "I-047", "T-037", "T-065", "T-070"}
-    await _is_the_same_offline(compliance)
-
-
-async def test_qemu_writes_and_compares_on_tgtd(comparison: Live) -> None:
-    _is_clean(comparison.judged)
-    assert comparison.judged.known == {"I-011", "T-026"}
-    assert comparison.judged.facts["disks"]["judged"] == 2 * 256 * MIB // 512, "all of it, on either leg"
-    await _is_the_same_offline(comparison)
-
-
-@pytest.mark.parametrize("name", SMALL)
-async def test_what_comes_to_light_in_small_things(small: Mapping[str, Live], name: str) -> None:
-    _is_clean(small[name].judged)
-    await _is_the_same_offline(small[name])
-
-
 async def test_qemu_on_the_embedded_target_deviates_alone(tmp_path: Path) -> None:
     async with running_target("--lun", "256M") as target:
         live = await judged_live(target, _compares, tmp_path / "journal.jsonl", (LIBISCSI,))
@@ -214,10 +167,21 @@ async def test_qemu_on_the_embedded_target_deviates_alone(tmp_path: Path) -> Non
     await _is_the_same_offline(live)
 
 
-def test_every_deviation_that_is_listed_was_met(compliance: Live, comparison: Live, small: Mapping[str, Live]) -> None:
-    listed = {str(one) for one in known_lists((TGT, LIBISCSI, COMPLIANCE))}
-    assert len(listed) == len(known_lists((TGT, LIBISCSI, COMPLIANCE))), "no two entries are about the same"
-    never = set(compliance.judged.facts["unmet"])
-    for live in (comparison, *small.values()):
+async def test_on_tgtd_all_that_is_listed_is_met_and_nothing_else(tmp_path: Path) -> None:
+    """In one test: what a list has too much is known when all have run."""
+    whole = await compliance(tmp_path)
+    assert whole.judged.known == {"I-004", "I-006", "I-011", "I-022", "I-047", "T-037", "T-065", "T-070"}
+    large = await comparison(tmp_path)
+    assert large.judged.known == {"I-011", "T-026"}
+    assert large.judged.facts["disks"]["judged"] == 2 * 256 * MIB // 512, "all of it, on either leg"
+    runs = [whole, large, *[await small(tmp_path, name) for name in SMALL]]
+    for live in runs:
+        _is_clean(live.judged)
+        await _is_the_same_offline(live)
+        live.journal.unlink()
+    listed = known_lists((TGT, LIBISCSI, COMPLIANCE))
+    assert len(listed) == len({str(one) for one in listed}), "no two entries are about the same"
+    never = {str(one) for one in listed}
+    for live in runs:
         never -= {str(one) for one in known_lists(live.lists)} - set(live.judged.facts["unmet"])
     assert never == set()

@@ -30,17 +30,23 @@ from iscsiproxy.runs.targets import IQN, Target, TargetSpec, opened, parse_targe
 
 __all__ = ["Own", "disarmed", "hastened", "play", "shipped_one", "written"]
 
-#: Seconds: on a busy machine a barrier takes a few milliseconds, a window of silence no more than we give it.
-_QUIET, _HANG, _WITHIN = 0.05, 2.0, 0.6
+#: Seconds: on a busy machine a barrier takes a few milliseconds, a window of silence no more than we give it. What has
+#: to fire has its time, though: that may take a whole round of I/O.
+_QUIET, _HANG, _WITHIN, _FIRES = 0.05, 2.0, 0.6, 4.0
 _NEVER = Picks(nth=(1_000_000, 1_000_000))
 
 
 def hastened(scenario: Scenario, *, hang: float = _HANG, within: float = _WITHIN) -> Scenario:
     """Give it short times."""
+    timed = ("first", "at_least")  # heads that close by time where nothing else is said
     expect = tuple(
-        replace(one, within=None if one.within is None else min(one.within, within)) for one in scenario.expect
+        one
+        if one.within is None and (one.until or one.head not in timed)
+        else replace(one, within=min(within, one.within or within))
+        for one in scenario.expect
     )
-    return replace(scenario, expect=expect, timing=replace(scenario.timing, quiet=_QUIET, hang=hang, within=within))
+    timing = replace(scenario.timing, quiet=_QUIET, hang=hang, within=_FIRES)
+    return replace(scenario, expect=expect, timing=timing)
 
 
 def shipped_one(name: str, settings: Mapping[str, str] | None = None) -> Scenario:
@@ -58,7 +64,7 @@ def written(text: str, folder: Path, name: str = "x") -> Scenario:
 
 
 def disarmed(scenario: Scenario) -> Scenario:
-    """Put every rule beyond reach."""
+    """Put every rule beyond reach, and wait no longer than is needed to see that."""
 
     def far(moment: Moment) -> Moment:
         *rest, last = moment.steps
@@ -66,7 +72,8 @@ def disarmed(scenario: Scenario) -> Scenario:
         assert all(isinstance(item, Item) for item in last.items)
         return replace(moment, steps=(*rest, replace(last, picks=_NEVER)))
 
-    return replace(scenario, rules=tuple(replace(rule, when=tuple(map(far, rule.when))) for rule in scenario.rules))
+    rules = tuple(replace(rule, when=tuple(map(far, rule.when))) for rule in scenario.rules)
+    return replace(scenario, rules=rules, timing=replace(scenario.timing, within=_WITHIN))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -224,7 +224,7 @@ def test_no_new_command_comes_where_a_logout_was_asked_for() -> None:
         "< Async AsyncEvent=LOGOUT_REQUEST StatSN=105",  # something is missing before it
         "< Async AsyncEvent=LOGOUT_REQUEST ! spoil=header",
         "<x Async AsyncEvent=LOGOUT_REQUEST",
-        "fired hold\n< Async AsyncEvent=LOGOUT_REQUEST",
+        "fired delay\n< Async AsyncEvent=LOGOUT_REQUEST",
         "< Async AsyncEvent=5",  # nobody agreed on that
         "< Async AsyncEvent=0 sense=6/29/00",
     ],

@@ -330,7 +330,7 @@ def test_a_ping_that_came_twice_may_be_answered_twice() -> None:
         "> Logout-Request\n< NOP-In ITT=none TTT=7",
         "< NOP-In ITT=none TTT=7\nclose initiator rst",
         "<x NOP-In ITT=none TTT=7",
-        "fired hold\n< NOP-In ITT=none TTT=7",
+        "fired delay\n< NOP-In ITT=none TTT=7",
         "< NOP-In ITT=none ! DataSegmentLength=4\n< NOP-In ITT=none TTT=7",
     ],
 )

@@ -244,7 +244,7 @@ def test_a_response_tells_how_much_data_there_was() -> None:
         "< Data-In data=1024 F A TTT=5\nclose initiator",
         "< Data-In data=1024 F A TTT=5 ! spoil=data",
         "< Data-In data=1024 F A",
-        "fired hold\n< Data-In data=1024 F A TTT=5",
+        "fired delay\n< Data-In data=1024 F A TTT=5",
     ],
 )
 def test_nothing_has_to_be_acknowledged(text: str) -> None:
