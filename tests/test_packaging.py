@@ -15,7 +15,8 @@ import pytest
 __all__: list[str] = []
 
 ROOT = Path(__file__).resolve().parent.parent
-SCENARIOS = sorted(path.name for path in (ROOT / "faults").glob("*.yaml"))
+FAULTS = ROOT / "faults"
+SCENARIOS = sorted(path.relative_to(FAULTS).as_posix() for path in FAULTS.rglob("*.yaml"))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from iscsiproxy.language import load_all
 from iscsiproxy.language.never import Finding, never
 from iscsiproxy.language.reference import fill as fill_guide
 from iscsiproxy.language.spec import Scenario
-from iscsiproxy.runs.library import check, find, shipped
+from iscsiproxy.runs.library import check, find, groups, shipped
 
 __all__ = ["command"]
 
@@ -32,14 +32,18 @@ def command(ctx: click.Context) -> None:
 @command.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a scenario.")
 def list_(as_json: bool = False) -> None:
-    """List the scenarios that ship with the program."""
-    scenarios = [_load(path)[0] for path in shipped().values()]
-    width = max(len(scenario.name) for scenario in scenarios)
-    for scenario in scenarios:
-        if as_json:
-            click.echo(json.dumps(_facts(scenario)))
-        else:
-            click.echo(f"{scenario.name:{width}}  {scenario.victim:9}  {scenario.title}")
+    """List the scenarios that ship with the program, group by group."""
+    paths = shipped()
+    width = max(map(len, paths))
+    for group, names in groups().items():
+        if not as_json:
+            click.secho(group, bold=True)
+        for name in names:
+            scenario = _load(paths[name])[0]
+            if as_json:
+                click.echo(json.dumps({"group": group, **_facts(scenario)}))
+            else:
+                click.echo(f"  {name:{width}}  {scenario.victim:9}  {scenario.title}")
 
 
 @command.command()

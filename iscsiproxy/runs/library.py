@@ -1,7 +1,7 @@
 """The scenario files: the ones that ship with the program, and the user's own.
 
-A shipped scenario is named by its file's stem. In an installed wheel the files are inside the package, in a checkout
-beside it.
+A shipped scenario is named by its file's stem; it is in a group, which is the folder it lies in. In an installed wheel
+the files are inside the package, in a checkout beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from iscsiproxy.errors import FileError, UsageError
 from iscsiproxy.language import lint, load_all
 from iscsiproxy.language.spec import Scenario
 
-__all__ = ["arm", "check", "every", "find", "shipped", "shipped_folder"]
+__all__ = ["arm", "check", "every", "find", "groups", "shipped", "shipped_folder"]
 
 
 def shipped_folder() -> Path:
@@ -27,7 +27,15 @@ def shipped_folder() -> Path:
 
 def shipped() -> Mapping[str, Path]:
     """Give every shipped scenario by name, in alphabetical order."""
-    return {path.stem: path for path in sorted(shipped_folder().rglob("*.yaml"))}
+    return {path.stem: path for path in sorted(shipped_folder().rglob("*.yaml"), key=lambda path: path.stem)}
+
+
+def groups() -> Mapping[str, tuple[str, ...]]:
+    """Give the names of the shipped scenarios by group, both in alphabetical order."""
+    found: dict[str, list[str]] = {}
+    for name, path in shipped().items():
+        found.setdefault(path.parent.name, []).append(name)
+    return {group: tuple(found[group]) for group in sorted(found)}
 
 
 def find(name: str) -> Path:
@@ -43,7 +51,7 @@ def find(name: str) -> Path:
     library = shipped()
     if name in library:
         return library[name]
-    near = get_close_matches(name, library, n=1)
+    near = get_close_matches(name, [*library, *groups()], n=1)
     hint = f"did you mean {near[0]}?" if near else "`iscsiproxy faults` lists them"
     raise UsageError(f"no scenario is called {name!r} ({hint})")
 

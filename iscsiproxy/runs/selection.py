@@ -13,7 +13,7 @@ from pathlib import Path
 
 from iscsiproxy.errors import UsageError
 from iscsiproxy.language.spec import Scenario
-from iscsiproxy.runs.library import every, shipped
+from iscsiproxy.runs.library import every, groups, shipped
 
 __all__ = ["Choice", "collect", "parse_choice", "run_name"]
 
@@ -29,11 +29,12 @@ def run_name(scenario: Scenario) -> str:
 
 
 def collect(names: Sequence[str], settings: Mapping[str, str], choice: Choice | None = None) -> tuple[Scenario, ...]:
-    """Read what is named, all that ships if nothing is; a folder stands for the files in it.
+    """Read what is named, all that ships if nothing is; a folder or a group stands for the files in it.
 
     Raises UsageError and FileError as `library.every` does, and UsageError if there is nothing in a folder.
     """
     wanted: list[str] = []
+    ours = groups()
     for name in names:
         path = Path(name)
         if path.is_dir():
@@ -41,6 +42,8 @@ def collect(names: Sequence[str], settings: Mapping[str, str], choice: Choice | 
             if not inside:
                 raise UsageError(f"there is no scenario in {name}")
             wanted += inside
+        elif name in ours:
+            wanted += ours[name]
         else:
             wanted.append(name)
     scenarios = every(wanted or list(shipped()), settings)

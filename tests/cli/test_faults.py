@@ -3,16 +3,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from iscsiproxy.runs.library import shipped
+from iscsiproxy.runs.library import groups, shipped
 from tests.cli.program import program
 
 _WRONG = "scenario: wrong\ntitle: x\nvictim: nobody\ncites: [RFC 7143 1]\nrules:\n  - {when: NOP-Oot, do: drop}\n"
 
 
 def test_list_names_every_shipped_scenario() -> None:
-    assert [line.split()[0] for line in program("faults").stdout.splitlines()] == list(shipped())
-    lines = program("faults", "list", "--json").stdout.splitlines()
-    assert [json.loads(line)["name"] for line in lines] == list(shipped())
+    told: dict[str, list[str]] = {}
+    for line in program("faults").stdout.splitlines():
+        if line.startswith("  "):
+            told[list(told)[-1]].append(line.split()[0])
+        else:
+            told[line] = []
+    assert {group: tuple(names) for group, names in told.items()} == groups()
+    facts = map(json.loads, program("faults", "list", "--json").stdout.splitlines())
+    assert [(one["group"], one["name"]) for one in facts] == [(group, name) for group in told for name in told[group]]
 
 
 def test_show_gives_the_file_and_its_parameters() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
 
-from iscsiproxy.language.spec import Item, Moment, Pattern, Picks, Scenario
+from iscsiproxy.language.spec import Moment, Pattern, Picks, Rule, Scenario
 from iscsiproxy.peers.chap import Account
 from iscsiproxy.peers.scsi.device import Device
 from iscsiproxy.peers.scsi.inquiry import UnitIdentity
@@ -27,6 +27,7 @@ from iscsiproxy.runs.library import every
 from iscsiproxy.runs.plan import RunPlan
 from iscsiproxy.runs.scenario import run_scenario
 from iscsiproxy.runs.targets import IQN, Target, TargetSpec, opened, parse_target
+from tests.faults.deviating import standing_before
 
 __all__ = ["Own", "disarmed", "hastened", "play", "shipped_one", "written"]
 
@@ -65,15 +66,24 @@ def written(text: str, folder: Path, name: str = "x") -> Scenario:
 
 def disarmed(scenario: Scenario) -> Scenario:
     """Put every rule beyond reach, and wait no longer than is needed to see that."""
+    machines = tuple(
+        replace(machine, states=tuple(replace(state, rules=_beyond(state.rules)) for state in machine.states))
+        for machine in scenario.machines
+    )
+    timing = replace(scenario.timing, within=_WITHIN)
+    return replace(scenario, rules=_beyond(scenario.rules), machines=machines, timing=timing)
 
-    def far(moment: Moment) -> Moment:
-        *rest, last = moment.steps
-        assert isinstance(last, Pattern)
-        assert all(isinstance(item, Item) for item in last.items)
-        return replace(moment, steps=(*rest, replace(last, picks=_NEVER)))
 
-    rules = tuple(replace(rule, when=tuple(map(far, rule.when))) for rule in scenario.rules)
-    return replace(scenario, rules=rules, timing=replace(scenario.timing, within=_WITHIN))
+def _beyond(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    far = (replace(rule, when=tuple(map(_far, rule.when))) for rule in rules)
+    return tuple(
+        rule for rule in far if any(isinstance(step, Pattern) for moment in rule.when for step in moment.steps)
+    )
+
+
+def _far(moment: Moment) -> Moment:
+    never = tuple(replace(step, picks=_NEVER) if isinstance(step, Pattern) else step for step in moment.steps)
+    return replace(moment, steps=never)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +120,17 @@ async def play(
     folder: Path | None = None,
     interrupt: trio.Event | None = None,
     said: list[str] | None = None,
+    behind: str = "",
 ) -> RunResult:
-    """Play one run on a fresh target."""
+    """Play one run on a fresh target, which has a proxy with the rules `behind` in front of it if there are any."""
     words: list[str] = [] if said is None else said
     with trio.fail_after(60):
-        async with _set_up(target) if isinstance(target, Own) else opened(parse_target(target)) as here:
+        async with AsyncExitStack() as stack:
+            own = _set_up(target) if isinstance(target, Own) else opened(parse_target(target))
+            here = await stack.enter_async_context(own)
+            if behind:
+                address = await stack.enter_async_context(standing_before(here.address, behind))
+                here = replace(here, address=address)
             return await run_scenario(
                 RunPlan(
                     name=scenario.name,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from iscsiproxy.errors import FileError, UsageError
-from iscsiproxy.runs.library import arm, check, find, shipped, shipped_folder
+from iscsiproxy.runs.library import arm, check, find, groups, shipped, shipped_folder
 
 _ROOT = Path(__file__).parent.parent.parent
 _HEAD = "scenario: {name}\ntitle: x\nvictim: target\ncites: [RFC 7143 1]\n"
@@ -21,6 +21,8 @@ def _write(folder: Path, name: str, *, more: str = "params: {nth: 1}\n", rules: 
 def test_in_a_checkout_the_scenarios_lie_beside_the_package() -> None:
     assert shipped_folder() == _ROOT / "faults"
     assert list(shipped()) == sorted(shipped())
+    assert sorted(name for names in groups().values() for name in names) == list(shipped())
+    assert "cmdsn_duplicate_write" in groups()["windows"]
 
 
 def test_find() -> None:
@@ -29,6 +31,8 @@ def test_find() -> None:
     assert str(find(path)) == path
     with pytest.raises(UsageError, match=r"^there is no file nowhere\.yaml$"):
         find("nowhere.yaml")
+    with pytest.raises(UsageError, match=r"no scenario is called 'window' \(did you mean windows\?\)"):
+        find("window")
     with pytest.raises(UsageError, match=r"no scenario is called 'zzz' \(`iscsiproxy faults` lists them\)"):
         find("zzz")
 

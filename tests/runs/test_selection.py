@@ -6,7 +6,7 @@ import pytest
 
 from iscsiproxy.errors import UsageError
 from iscsiproxy.language.spec import Scenario
-from iscsiproxy.runs.library import shipped
+from iscsiproxy.runs.library import groups, shipped
 from iscsiproxy.runs.selection import collect, parse_choice, run_name
 
 __all__: list[str] = []
@@ -67,6 +67,7 @@ def test_a_run_is_named_by_its_place_in_the_matrix() -> None:
 
 def test_without_names_all_that_ship() -> None:
     assert {scenario.name for scenario in collect((), {})} == set(shipped())
+    assert {scenario.name for scenario in collect(("windows",), {})} == set(groups()["windows"])
 
 
 def test_a_matrix_is_a_run_for_each_combination(tmp_path: Path) -> None:
