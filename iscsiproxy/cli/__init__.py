@@ -31,8 +31,9 @@ _COMMANDS = {
     "initiator": "Be an iSCSI initiator: discover, look, and write and read with verification.",
     "faults": "List, show and check scenario files.",
     "check": "Judge a journal or a packet capture by the standards.",
+    "diff": "Tell what changed between two calls of test.",
     "explain": "Say why a rule did or did not fire.",
-    "schema": "Print the JSON Schema of scenario files, for editors.",
+    "schema": "Print the JSON Schema of scenario files, or of result.json.",
     "decode": "Print raw bytes or hex as readable PDUs.",
     "doctor": "Say which real peers and tools are here, and what is missing for what.",
 }

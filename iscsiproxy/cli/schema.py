@@ -1,4 +1,4 @@
-"""`iscsiproxy schema`: the JSON Schema of scenario files, for editors."""
+"""`iscsiproxy schema`: the JSON Schema of scenario files, for editors, and of results, for programs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import UsageError
 from iscsiproxy.language.schema import schema
+from iscsiproxy.report.form import result_schema
 
 __all__ = ["command"]
 
@@ -20,10 +21,12 @@ An editor with a YAML language server completes and checks a scenario that begin
 
 
 @click.command(name="schema", epilog=_EPILOG)
+@click.option("--of", type=click.Choice(["scenario", "result"]), default="scenario", show_default=True, help="Of what.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it there.")
-def command(output: Path | None) -> None:
-    """Print the JSON Schema of scenario files, for editors."""
-    text = json.dumps(schema(SPECS), indent=1, ensure_ascii=False)
+def command(of: str, output: Path | None) -> None:
+    """Print the JSON Schema of scenario files, for editors, or that of `result.json`."""
+    facts = schema(SPECS) if of == "scenario" else result_schema()
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
     if output is None:
         click.echo(text)
         return
@@ -31,4 +34,5 @@ def command(output: Path | None) -> None:
         output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
-    click.echo(f"# yaml-language-server: $schema={output.resolve()}")
+    if of == "scenario":
+        click.echo(f"# yaml-language-server: $schema={output.resolve()}")

@@ -52,12 +52,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was judged. `about` says what: `need`, `steady state`, `rule`, `expectation`, `aftermath`, …."""
+    """One thing that was judged. `about` says what: `need`, `steady state`, `rule`, `expectation`, `aftermath`, ….
+
+    `rule` is the judge's rule, where it is one that was broken.
+    """
 
     about: str
     verdict: Verdict
     text: str
     evidence: tuple[Evidence, ...] = ()
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

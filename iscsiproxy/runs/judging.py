@@ -71,6 +71,7 @@ class Bench:
                 Evidence(n=one.n or None, at=one.at, conn=one.conn, leg=str(one.leg or ""), text=one.text)
                 for one in fact.proof
             ),
+            rule=fact.rule,
         )
 
     def _weight(self, fact: Fact) -> Verdict:

@@ -23,3 +23,8 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     done = program("schema", "-o", str(tmp_path / "no" / "where"))
     assert done.returncode == 2
     assert "cannot write" in done.stderr
+
+
+def test_the_form_of_results_is_there_too() -> None:
+    facts = json.loads(program("schema", "--of", "result").stdout)
+    assert facts["$ref"] == "#/$defs/SuiteForm"

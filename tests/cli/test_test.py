@@ -11,9 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import jsonschema
 import pytest
 
 from iscsiproxy.cli.test import _Progress
+from iscsiproxy.report.form import result_schema
 from tests.cli.program import PROGRAM, program
 
 __all__: list[str] = []
@@ -183,6 +185,7 @@ def test_a_target_that_is_not_there_is_reported_all_the_same(tmp_path: Path) -> 
     assert done.stderr.startswith("iscsiproxy: the target 127.0.0.1:1: no connection")
     assert done.stdout.splitlines()[1].startswith("2 inconclusive in "), "the reason is told once"
     whole = json.loads((home / "result.json").read_text())
+    jsonschema.validate(whole, result_schema())
     assert (whole["exit"], whole["counts"]["inconclusive"], len(whole["runs"])) == (3, 2, 2)
     assert ET.fromstring(junit.read_bytes()).get("tests") == "2"
     done = program(*args, "--json", cwd=tmp_path)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 
-from iscsiproxy.report.result import VERSION, run_facts, run_json, suite_facts, suite_json
+from iscsiproxy.report.form import VERSION
+from iscsiproxy.report.result import run_facts, run_json, suite_facts, suite_json
 from tests.report.results import run, suite
 
 __all__: list[str] = []
