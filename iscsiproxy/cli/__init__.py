@@ -27,6 +27,8 @@ _COMMANDS = {
     "demo": "See it at work, with nothing to install or to set up.",
     "run": "Put the proxy between an initiator and a target.",
     "test": "Run scenarios and judge what both ends do.",
+    "chaos": "Let storms of faults pass over both ends, and judge them.",
+    "replay": "Do a run of chaos again, fault by fault.",
     "target": "Be an iSCSI target, conforming or with the deviations of a real one.",
     "initiator": "Be an iSCSI initiator: discover, look, and write and read with verification.",
     "faults": "List, show and check scenario files.",

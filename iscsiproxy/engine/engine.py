@@ -7,7 +7,7 @@ handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -282,6 +282,12 @@ class Engine(Hosting):
         self._now = now
         self.errands.in_vain(ticket)
         return self._done()
+
+    def switch(self, rules: Collection[str], *, on: bool) -> None:
+        """Bring rules into force, or take them out, by their full names; what comes into force begins anew."""
+        for rule in self._rules:
+            if rule.name in rules:
+                rule.switch(on, self.bring)
 
     def asked(self, now: float, call: Callable[[Engine], None]) -> list[Command]:
         """Do something for somebody who is not the relay."""

@@ -22,6 +22,7 @@ __all__ = [
     "ConnectedLine",
     "DecidedLine",
     "DeliveredLine",
+    "DrawnLine",
     "EndLine",
     "EventLine",
     "FiredLine",
@@ -225,6 +226,15 @@ class StagedLine(EventLine, tag="staged"):
     text: str = ""
 
 
+class DrawnLine(EventLine, tag="drawn"):
+    """Chaos put a fault in force, or took it out."""
+
+    number: int
+    fault: str
+    what: Literal["armed", "fired", "expired", "missed"]
+    commands: int
+
+
 class LostLine(Struct, omit_defaults=True, tag_field="e", tag="lost"):
     """Here `count` lines are missing: the disk was too slow or full."""
 
@@ -254,6 +264,7 @@ Line = (
     | PingedLine
     | IoDoneLine
     | StagedLine
+    | DrawnLine
     | ClosedLine
     | LostLine
     | EndLine
@@ -272,6 +283,7 @@ LINES: Mapping[type[events.Event], type[EventLine]] = {
     events.IoDone: IoDoneLine,
     events.Noted: NotedLine,
     events.Pinged: PingedLine,
+    events.Drawn: DrawnLine,
     events.Staged: StagedLine,
     events.Received: ReceivedLine,
     events.Refused: RefusedLine,

@@ -21,6 +21,7 @@ __all__ = [
     "Connected",
     "Decided",
     "Delivered",
+    "Drawn",
     "Event",
     "Fired",
     "FullFeature",
@@ -240,3 +241,18 @@ class Staged(Event):
 
     stage: Literal["steady", "fault", "aftermath", "cleared"]
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn(Event):
+    """Chaos put a fault in force, or took it out; `conn` is 0.
+
+    `number` counts what was drawn, from 1. `commands` is how many SCSI Commands initiators had sent by then in the phase
+    that it belongs to. It is over when all its rules have `fired`, or when its time was up; `missed` is what was drawn
+    while it was in force already.
+    """
+
+    number: int
+    fault: str
+    what: Literal["armed", "fired", "expired", "missed"]
+    commands: int
