@@ -9,15 +9,14 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from iscsiproxy.cli import _COMMANDS
-from iscsiproxy.cli.faults import command as faults
 from iscsiproxy.cli.initiator import command as initiator_command
 from iscsiproxy.cli.run import command as run_command
 from iscsiproxy.cli.target import command as target_command
 from iscsiproxy.cli.test import command as judging_command
-from iscsiproxy.runs.library import check
+from iscsiproxy.runs.library import check, groups, shipped
+from tests.faults.page import subjects
 from tests.real.process import run
 
 __all__: list[str] = []
@@ -53,10 +52,13 @@ async def test_the_first_fault_on_real_peers() -> None:
     assert "The target answered GOOD to a write of which 8 KiB never arrived" in finished.stdout
 
 
-def test_the_scenario_table_is_the_library() -> None:
-    rows = re.findall(r"^\| `([a-z0-9_]+)` \| (\w+) \| (.*) \|$", README, re.MULTILINE)
-    listed = CliRunner().invoke(faults, ["list"]).output
-    assert [" ".join(row) for row in rows] == [" ".join(line.split()) for line in listed.splitlines()]
+def test_the_table_of_groups_is_the_library() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.*) \|$", README, re.MULTILINE)
+    assert [(group, int(count), subject) for group, count, subject in rows] == [
+        (group, len(groups()[group]), subject) for group, subject in subjects().items()
+    ]
+    (total,) = re.findall(r"^(\d+) scenarios ship", README, re.MULTILINE)
+    assert int(total) == len(shipped())
 
 
 async def test_a_verdict_looks_as_the_readme_shows(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ __all__ = ["RunPlan", "known_facts", "own_waits"]
 class RunPlan:
     """One run as it is asked for. Times are seconds.
 
-    `timeout` bounds the steady state and the fault together. `folder` is where the journal goes, and with `capture`
+    `timeout` bounds the steady state and the fault together; within `fires` every rule has to fire, without it in the
+    time that the scenario gives a window. `folder` is where the journal goes, and with `capture`
     what was on the wire; None: nowhere. `listen` is where an external initiator is told to come. With `check` both ends
     are held to `profile` all the time, but for what is `known`.
     """
@@ -33,6 +34,7 @@ class RunPlan:
     initiator: InitiatorSpec
     seed: int
     timeout: float
+    fires: float | None = None
     extent: Extent | None = None
     steady: bool = True
     listen: Address | None = None

@@ -289,7 +289,8 @@ class _Run:
         """Send the barriers that are wanted, tell the time, and return when nothing more is to be awaited."""
         timing = self._plan.scenario.timing
         begin = self._now
-        fire_by = begin + timing.within + own_waits(self._scenario)
+        fires = timing.within if self._plan.fires is None else self._plan.fires
+        fire_by = begin + fires + own_waits(self._scenario)
         settled: float | None = None
         silent: float | None = None
         while not (self._skipped or self._unsettled or self._broken or self._crashes()):
