@@ -37,7 +37,8 @@ def wheel(built: Path) -> Path:
 def test_the_wheel_holds_the_package_and_the_scenarios(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     package = ROOT / "iscsiproxy"
-    sources = {path.relative_to(ROOT).as_posix() for end in ("py", "md", "yaml") for path in package.rglob(f"*.{end}")}
+    ends = ("py", "md", "yaml", "jinja", "css", "js")
+    sources = {path.relative_to(ROOT).as_posix() for end in ends for path in package.rglob(f"*.{end}")}
     scenarios = {f"iscsiproxy/faults/{name}" for name in SCENARIOS}
     ours = {name for name in names if ".dist-info/" not in name}
     assert scenarios

@@ -19,7 +19,8 @@ import click
 from iscsiproxy.checks.profiles import DEFAULT, Profile
 from iscsiproxy.cli.peers import Seconds
 from iscsiproxy.cli.plain import Lines
-from iscsiproxy.errors import PeerError, UsageError
+from iscsiproxy.cli.repeat import given
+from iscsiproxy.errors import PeerError, UsageError, UserError
 from iscsiproxy.report.model import RunResult, SuiteResult, exit_code
 from iscsiproxy.report.result import run_facts, suite_facts
 from iscsiproxy.report.table import HANG, detail, fitted, line, summary
@@ -41,7 +42,7 @@ _EPILOG = """\b
 Exit codes: 0 at least one pass, no fail, nothing inconclusive; 1 a fail (with --fail-on warn: or a warning);
 2 bad usage, or a file that cannot be read or written; 3 something is inconclusive, or nothing was judged (no target,
 too); 70 an error of this program; 130 or 143 ended by Ctrl-C or SIGTERM. A closed pipe (`| head`) changes none
-of this: the runs go on.
+of this: the runs go on. Nor does a report.html that cannot be written.
 
 \b
 Examples:
@@ -89,7 +90,8 @@ Examples:
               help="What makes the exit code 1.")  # fmt: skip
 @click.option("-x", "--stop-at-fail", is_flag=True, help="Stop at the first run that fails or proves nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Show all that was judged, with its evidence.")
-def command(scenarios: tuple[str, ...], **options: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, scenarios: tuple[str, ...], **options: Any) -> None:
     """Run scenarios and judge what both ends do.
 
     Without SCENARIO all that ship are run. Each is run behind clean I/O and followed by good I/O, in sessions of its
@@ -109,8 +111,11 @@ def command(scenarios: tuple[str, ...], **options: Any) -> None:
     import trio
 
     plan = _plan(wanted, options)
+    again = given(ctx, target=plan.target.shown, initiator=plan.initiator.shown, seed=plan.seed)
     show: _Json | _Show = _Json(plan) if options["as_json"] else _Show(plan, verbose=options["verbose"])
-    sys.exit(trio.run(_main, plan, show, options))
+    status, result = trio.run(_main, plan, show, options)
+    _report(plan, show, result, *again)
+    sys.exit(status)
 
 
 def _listed(title: str, name: str, *, as_json: bool) -> str:
@@ -183,8 +188,32 @@ def _make(folder: Path) -> None:
         raise UsageError(f"cannot make {folder}: {error.strerror}") from error
 
 
-async def _main(plan: SuitePlan, show: _Json | _Show, options: Mapping[str, Any]) -> int:
-    """Run it, report it, and give the exit code; a signal ends it cleanly, with a report of what was done."""
+def _report(
+    plan: SuitePlan, show: _Json | _Show, result: SuiteResult, chosen: Sequence[str], options: Sequence[str]
+) -> None:
+    """Write the report to look at, where everything or what did not pass is kept, and say where it is.
+
+    What becomes of it changes no verdict and no exit code: whoever waits for those has them.
+    """
+    folder = plan.folder or plan.spare
+    if folder is None or not folder.is_dir():
+        return
+    try:
+        from iscsiproxy.report.html.repeat import Repeat
+        from iscsiproxy.report.html.writer import write_report
+        from iscsiproxy.runs.library import shipped
+
+        names = {str(path): name for name, path in shipped().items()}
+        repeat = Repeat(chosen=chosen, options=options, names=names)
+        show.wrote("report", write_report(result, folder, repeat=repeat, fail_on_warn=plan.fail_on_warn))
+    except UserError as error:
+        Lines(sys.stderr)(f"iscsiproxy: {error}")
+    except Exception as error:  # noqa: BLE001 - a fault of ours in a report must not cost what was judged
+        Lines(sys.stderr)(f"iscsiproxy: the report could not be made, by an error of this program: {error!r}")
+
+
+async def _main(plan: SuitePlan, show: _Json | _Show, options: Mapping[str, Any]) -> tuple[int, SuiteResult]:
+    """Run it, tell it, and give the exit code; a signal ends it cleanly, with the result of what was done."""
     import trio
 
     from iscsiproxy.report.junit import junit
@@ -230,7 +259,7 @@ async def _main(plan: SuitePlan, show: _Json | _Show, options: Mapping[str, Any]
             options["junit_file"].write_bytes(junit(result, fail_on_warn=plan.fail_on_warn))
         except OSError as error:
             raise UsageError(f"cannot write {options['junit_file']}: {error.strerror}") from error
-    return 128 + caught if caught else exit_code(result, fail_on_warn=plan.fail_on_warn)
+    return 128 + caught if caught else exit_code(result, fail_on_warn=plan.fail_on_warn), result
 
 
 class _Json:
@@ -269,6 +298,9 @@ class _Json:
     def over(self, result: SuiteResult) -> None:
         """Print the whole."""
         self._print({"event": "summary", **suite_facts(result, fail_on_warn=self._plan.fail_on_warn)})
+
+    def wrote(self, kind: str, path: Path) -> None:
+        """Say nothing: the summary is the last line, and the file has always the same name."""
 
     def _print(self, facts: dict[str, Any]) -> None:
         import json
@@ -368,6 +400,10 @@ class _Show:
             for run in bad:
                 self._line(run)
         self._out(click.style(fitted(summary(result), self._columns()), bold=True))
+
+    def wrote(self, kind: str, path: Path) -> None:
+        """Say where a file is."""
+        self._out(f"{kind}: {path}")
 
     def _line(self, run: RunResult) -> None:
         text = fitted(line(run, width=self._width), self._columns(), hang=HANG)

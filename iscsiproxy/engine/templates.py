@@ -44,6 +44,9 @@ _NO_TAGS = ("TTT", "RefTaskTag")
 _WITHOUT_ITT = frozenset({Opcode.ASYNC, Opcode.REJECT, Opcode.NOP_IN})
 #: PDUs from the target whose tag names a task, and data that belongs to one: without a tag given, that in hand.
 _OF_A_TASK = frozenset({Opcode.DATA_OUT, Opcode.SNACK})
+#: A logical unit stands in these beside a Target Transfer Tag only, or never (RFC 7143 11.9, 11.10.3, 11.16.3, 11.18.3)
+_LUN_OF_TTT = frozenset({Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE, Opcode.SNACK})
+_WITHOUT_LUN = frozenset({Opcode.NOP_IN, Opcode.NOP_OUT, Opcode.ASYNC})
 #: SNACKs that name none: Status and DataACK (RFC 7143 11.16)
 _SNACKS_OF_NO_TASK = (1, 2)
 #: Bytes in a block, where only a CDB tells how much is to be moved.
@@ -110,7 +113,8 @@ def _defaults(pdu: Pdu, values: Mapping[str, Any], look: Look | None) -> dict[st
         found["ITT"] = NO_TAG if of_none else _tag(opcode, look)
     if opcode == Opcode.R2T and "TTT" not in values:
         found["TTT"] = _fresh(look)
-    if "LUN" not in values and look is not None and opcode not in (Opcode.NOP_IN, Opcode.NOP_OUT, Opcode.ASYNC):
+    no_unit = opcode in _WITHOUT_LUN or (opcode in _LUN_OF_TTT and "TTT" not in values)
+    if "LUN" not in values and look is not None and not no_unit:
         found["LUN"] = _lun(look)
     if opcode == Opcode.SCSI_COMMAND:
         found |= _transfer(pdu, values)

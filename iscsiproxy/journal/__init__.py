@@ -6,6 +6,8 @@ counted, and the count stands in the journal. `read` gives `Record`s: the same e
 knows of its data. A live judge gets the same from `record_of`. Whoever judges uses only what a `Record` offers, and so
 says the same live and later.
 
+The events themselves are here too, for who reads a journal and knows nothing of sessions.
+
 A file is readable at every moment, also after a kill: at most its last line is cut, and no `end` line then says that it
 is complete. `lines` has the format.
 """
@@ -18,25 +20,65 @@ from iscsiproxy.journal.reader import Reader, read
 from iscsiproxy.journal.records import Ended, Entry, Header, Lost, Record, Unknown, record_of
 from iscsiproxy.journal.secrets import HIDDEN, Veil, veil_text
 from iscsiproxy.journal.writer import Journal
+from iscsiproxy.session.events import (
+    Bound,
+    Change,
+    Closed,
+    Connected,
+    ConnectFailed,
+    Decided,
+    Delivered,
+    Drawn,
+    Event,
+    Fired,
+    FullFeature,
+    IoDone,
+    Noted,
+    Pinged,
+    Received,
+    Refused,
+    Staged,
+    Unframed,
+    Violated,
+)
 
 __all__ = [
     "BLOCK",
     "HASH",
     "HIDDEN",
     "BackgroundFile",
+    "Bound",
     "Buffer",
+    "Change",
+    "Closed",
+    "ConnectFailed",
+    "Connected",
+    "Decided",
+    "Delivered",
+    "Drawn",
     "Ended",
     "Entry",
+    "Event",
+    "Fired",
+    "FullFeature",
     "Header",
+    "IoDone",
     "Journal",
     "Lost",
+    "Noted",
     "Payload",
     "Piece",
+    "Pinged",
     "Reader",
+    "Received",
     "Record",
+    "Refused",
+    "Staged",
     "Target",
+    "Unframed",
     "Unknown",
     "Veil",
+    "Violated",
     "payload_of",
     "read",
     "record_of",

@@ -21,6 +21,8 @@ from iscsiproxy.language.values import Values
 
 __all__ = ["MachineNode", "RuleNode", "RuleReader", "check_machine", "check_rules", "collect_rules"]
 
+#: What stands in the place of a rule's name for all that `negotiate` does
+_TAKEN = "negotiate"
 _RULE_KEYS = ("when", "do", "name", "until", "optional", "armed")
 _SCOPES = tuple(scope for scope in get_args(Per) if scope != "task")
 
@@ -119,6 +121,10 @@ class RuleReader:
         with self.problems.part(binds=True):
             scalar = shapes.as_scalar(node, "a name")
             name = check_new_name(Word(self.parameters.fill(scalar).text, scalar.position))
+            if name == _TAKEN:
+                raise problem(
+                    f"`{name}` is what reports call the work of `negotiate`; a rule needs another name", scalar.position
+                )
             if name in self._names:
                 hint = f"see line {self._names[name].line}"
                 raise problem(f"two rules are called `{name}`", scalar.position, hint)

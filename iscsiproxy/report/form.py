@@ -77,6 +77,7 @@ class RunForm(msgspec.Struct, frozen=True):
     rules: list[RuleForm]
     evidence: Annotated[dict[str, int], _said("How often each rule of the judge could have been broken, by its id")]
     findings: list[FindingForm]
+    about: Annotated[str, _said("What the scenario says of itself")] = ""
 
 
 class SuiteForm(msgspec.Struct, frozen=True):

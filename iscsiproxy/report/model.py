@@ -87,6 +87,7 @@ class RunResult:
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     title: str = ""
+    about: str = ""
     victim: str = ""
     file: str = ""
     axes: Mapping[str, str] = field(default_factory=dict)

@@ -40,6 +40,7 @@ def _run(run: RunResult) -> RunForm:
         rules=[RuleForm(rule.rule, rule.matched, rule.fired, rule.optional) for rule in run.rules],
         evidence=dict(run.evidence),
         findings=[_finding(finding) for finding in run.findings],
+        about=run.about,
     )
 
 

@@ -23,6 +23,9 @@ __all__ = ["Behind", "CommandDriver", "Context", "Driver", "ExternalDriver", "Te
 Tell = Callable[[Literal["good", "error", "mismatch"], str], None]
 #: How soon a command that has ended is run again, in seconds
 _PAUSE = 0.05
+#: How long a command has to end when the fault is over, in seconds: what is killed loses its session, and logs in anew
+#: as somebody else
+_GRACE = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,17 +104,19 @@ class CommandDriver:
         return "the initiator's command ended with status 0"
 
     async def fault(self, over: trio.Event) -> None:
-        """Run it until `over`, which ends it."""
+        """Run it again and again until `over`, which ends it if it does not end by itself."""
         async with trio.open_nursery() as nursery:
 
             async def again() -> None:
-                while True:
+                while not over.is_set():
                     good, text = await self._once()
                     self._context.tell("good" if good else "error", text)
                     await trio.sleep(_PAUSE)
+                nursery.cancel_scope.cancel()
 
             nursery.start_soon(again)
             await over.wait()
+            await trio.sleep(_GRACE)
             nursery.cancel_scope.cancel()
 
     async def behind(self, *, anew: bool) -> Behind:

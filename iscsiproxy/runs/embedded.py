@@ -52,6 +52,7 @@ class _ToldWay:
     running: OnItsWay
     tell: Tell
     what: str
+    length: int  #: bytes that are to be written or read
 
     async def wait(self) -> Outcome:
         """Wait for its answer."""
@@ -60,7 +61,9 @@ class _ToldWay:
         except (ConnectionLost, CommandFailed) as error:
             self.tell("error", f"{self.what}: {error}")
             raise
-        if outcome.good:
+        if outcome.good and outcome.residual > 0 and self.length:
+            self.tell("error", f"{self.what}: {min(outcome.residual, self.length)} of them were left out")
+        elif outcome.good:
             self.tell("good", self.what)
         elif not _passing(outcome):
             sense = f" {outcome.sense} ({outcome.sense.label})" if outcome.sense is not None else ""
@@ -106,7 +109,7 @@ class _ToldDrive:
         except (ConnectionLost, CommandFailed) as error:
             self.tell("error", f"{what}: {error}")
             raise
-        return _ToldWay(running, self.tell, what)
+        return _ToldWay(running, self.tell, what, len(data_out) or read_length)
 
 
 class EmbeddedDriver:
@@ -126,6 +129,7 @@ class EmbeddedDriver:
         self._home = home
         self._extent = extent
         self._busy = busy
+        self._judged = scenario.victim == "initiator"
         self.io = str(traffic.get("io", "verify"))
         self._size = int(str(traffic.get("size", "65536")))
         self._depth = int(str(traffic.get("depth", "1")))
@@ -142,7 +146,7 @@ class EmbeddedDriver:
             time2wait=0,
             offers={**offers(scenario.needs), **(offer if not isinstance(offer, str) else {})},
             # What is not answered is a target's to be judged by, and an initiator's to do something about.
-            command_timeout=timing.hang if scenario.victim == "initiator" else timing.within + timing.hang,
+            command_timeout=timing.hang if self._judged else timing.within + timing.hang,
             login_timeout=max(_LOGIN, 2 * timing.hang),
             logout_timeout=2.0,
         )
@@ -183,6 +187,7 @@ class EmbeddedDriver:
 
     async def fault(self, over: trio.Event) -> None:
         """Do what `traffic` says until `over`."""
+        self.disks = ()  # what the target has it says again, and what it says may be the fault
         async with trio.open_nursery() as nursery:
             done = trio.Event()
 
@@ -244,10 +249,15 @@ class EmbeddedDriver:
         self._context.tell("good", f"SendTargets named {len(records)} targets")
 
     async def _ping(self, keeper: RecoveringSession) -> None:
-        """Send a NOP-Out, as initiators do now and then; an answer that does not come is the judge's business."""
+        """Send a NOP-Out, as initiators do now and then.
+
+        An answer that does not come is the judge's business; an initiator that is judged itself gives the session up.
+        """
         session = await keeper.session()
-        with trio.move_on_after(self._settings.command_timeout), suppress(CommandFailed, ConnectionLost):
+        with trio.move_on_after(self._settings.command_timeout) as waiting, suppress(CommandFailed, ConnectionLost):
             await session.nop(b"are you there?")
+        if waiting.cancelled_caught and self._judged:
+            session.fail(ConnectionLost("a ping was not answered"))
 
     async def _session(self) -> RecoveringSession:
         """Give the session, a new one if there is none or it was given up. Raises as `log_in` does."""
@@ -274,8 +284,11 @@ class EmbeddedDriver:
     async def behind(self, *, anew: bool) -> Behind:
         """Do a round of I/O that is verified."""
         if anew:
+            wait = 0.0 if self._keeper is None else self._keeper.time2wait
             self._scope.cancel()
             self._keeper = None
+            self.disks = ()
+            await trio.sleep(wait)
         with trio.move_on_after(self._context.patience):
             try:
                 keeper = await self._session()

@@ -63,6 +63,7 @@ def result_of(
         verdict="skipped" if off else next((verdict for verdict in VERDICTS if verdict in found), "inconclusive"),
         findings=tuple(findings),
         title=scenario.title,
+        about=scenario.about,
         victim=scenario.victim,
         file=scenario.file,
         axes=dict(scenario.axes),

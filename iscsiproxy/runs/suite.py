@@ -128,6 +128,7 @@ class Done:
                 verdict="inconclusive",
                 findings=(Finding(about="target", verdict="inconclusive", text=why),),
                 title=scenario.title,
+                about=scenario.about,
                 victim=scenario.victim,
                 file=scenario.file,
                 axes=dict(scenario.axes),

@@ -68,12 +68,12 @@ HURRY: ContextVar[trio.Event | None] = ContextVar("HURRY", default=None)
 _TAIL = 1000
 _PASSWORD = re.compile(r"(iscsi://[^\s%/@]*)%[^\s@]*@")
 #: Small segments and little unsolicited data, so that a write of 64 KiB has all that a write can have: immediate data,
-#: R2Ts, bursts of several Data-Outs.
+#: unsolicited Data-Outs for whoever offers InitialR2T=No, R2Ts, bursts of several Data-Outs.
 _SETTINGS = TargetSettings(
     max_recv_data_segment_length=8192,
-    initial_r2t=True,
+    initial_r2t=False,
     immediate_data=True,
-    first_burst_length=65536,
+    first_burst_length=16384,
     max_burst_length=65536,
     time2wait=0,
 )

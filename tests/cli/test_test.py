@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from iscsiproxy.cli.test import _Progress
+from iscsiproxy.cli.test import _Progress, command
 from iscsiproxy.report.form import result_schema
 from tests.cli.program import PROGRAM, program
 
@@ -84,7 +84,7 @@ def test_for_programs(tmp_path: Path) -> None:
     assert (run["event"], run["name"], run["verdict"], run["axes"]) == ("run", "fast[which=1]", "pass", {"which": "1"})
     assert (last["event"], last["counts"]["pass"], last["exit"]) == ("summary", 1, 0)
     assert ET.fromstring(junit.read_bytes()).get("tests") == "1"
-    assert {path.name for path in home.iterdir()} == {"fast.which=1", "result.json", "junit.xml"}
+    assert {path.name for path in home.iterdir()} == {"fast.which=1", "result.json", "junit.xml", "report.html"}
     assert {path.name for path in (home / "fast.which=1").iterdir()} == {
         "journal.jsonl",
         "capture.pcapng",
@@ -108,6 +108,48 @@ def test_verdicts_are_told_whatever_becomes_of_the_files(tmp_path: Path) -> None
     assert done.returncode == 2
     assert done.stdout.splitlines()[-1].startswith("1 pass in ")
     assert done.stderr == "iscsiproxy: cannot write home/result.json: Is a directory\n"
+
+
+def test_a_report_is_written_where_everything_is_kept(tmp_path: Path) -> None:
+    done = program("test", _file(tmp_path), "--run-dir", "home", "--seed", "4", "-p", "which=1", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "report: home/report.html"
+    page = (tmp_path / "home" / "report.html").read_text()
+    assert "iscsiproxy test fast.yaml -p which=1 --target embedded --initiator embedded --seed 4" in page.replace(
+        f"{tmp_path}/", ""
+    )
+    assert 'href="fast.which%3D1/journal.jsonl"' in page
+
+
+def test_what_did_not_pass_has_a_report_too(tmp_path: Path) -> None:
+    done = program("test", _file(tmp_path, "fail"), cwd=tmp_path)
+    assert done.returncode == 1
+    kind, _, path = done.stdout.splitlines()[-1].partition(": ")
+    assert (kind, Path(path).parts[0]) == ("report", "iscsiproxy-runs")
+    assert "2 of 2 runs failed" in (tmp_path / path).read_text()
+
+
+def test_a_report_that_cannot_be_written_costs_no_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "home" / "report.html").mkdir(parents=True)
+    done = program("test", _file(tmp_path), "-p", "which=1", "--run-dir", "home", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "iscsiproxy: cannot write home/report.html: Is a directory\n")
+    assert done.stdout.splitlines()[-1].startswith("1 pass in ")
+    assert (tmp_path / "home" / "result.json").is_file()
+
+
+def test_a_report_that_cannot_be_made_costs_no_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("iscsiproxy.report.html.writer.write_report", broken)
+    with pytest.raises(SystemExit) as ended:
+        command([_file(tmp_path, "fail"), "-p", "which=1", "--run-dir", str(tmp_path / "home")])
+    assert ended.value.code == 1
+    assert (
+        "the report could not be made, by an error of this program: ZeroDivisionError('oh')" in capsys.readouterr().err
+    )
 
 
 def test_the_folder_of_a_report_is_made_before_anything_is_run(tmp_path: Path) -> None:
@@ -175,6 +217,7 @@ def test_a_signal_ends_it_with_a_report(tmp_path: Path) -> None:
     assert '"stage":"cleared"' in journal.read_text()
     assert journal.read_text().rstrip().splitlines()[-1].startswith('{"e":"end"')
     assert json.loads((home / "result.json").read_text())["interrupted"]
+    assert "It was interrupted. 1 of 2 runs were not done." in (home / "report.html").read_text()
 
 
 def test_a_target_that_is_not_there_is_reported_all_the_same(tmp_path: Path) -> None:
@@ -225,7 +268,7 @@ def test_a_second_signal_ends_it_at_once_with_a_report(tmp_path: Path) -> None:
             process.kill()
     assert (process.returncode, err) == (128 + signal.SIGINT, "")
     assert took < 2.5, "it is not given the time to end by itself"
-    assert out.splitlines()[-1].startswith("1 inconclusive, 1 not run in ")
+    assert out.splitlines()[-2].startswith("1 inconclusive, 1 not run in ")
     assert json.loads((home / "result.json").read_text())["interrupted"]
     assert ET.fromstring((home / "junit.xml").read_bytes()).get("tests") == "1"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
-from random import Random
+from random import Random, choice
 from typing import Any
 from unittest.mock import patch
 
@@ -20,6 +20,7 @@ from iscsiproxy.runs.embedded import EmbeddedDriver
 __all__ = ["driving_through", "free_port", "standing_before"]
 
 _HERE = "127.0.0.1"
+_PORTS = range(20000, 32000)
 
 
 @asynccontextmanager
@@ -45,7 +46,9 @@ def driving_through(portal: Address) -> Iterator[None]:
 
 
 async def free_port() -> Address:
-    """Give an address where nobody listens."""
-    with trio.socket.socket() as free:
-        await free.bind((_HERE, 0))
-        return Address(_HERE, free.getsockname()[1])
+    """Give an address where nobody listens; none of the ports that connections are given, and those who ask for any."""
+    while True:
+        port = choice(_PORTS)
+        with suppress(OSError), trio.socket.socket() as free:
+            await free.bind((_HERE, port))
+            return Address(_HERE, port)

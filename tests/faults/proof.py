@@ -40,7 +40,8 @@ class Proof:
     """How a scenario is played. Times are seconds.
 
     `verdict` is that of conforming peers, or one for each run of a matrix, by `axis=value,…`. `within` and `hang`
-    shorten the windows of the scenario and what counts as silence. Without `deviants` there is a `why`.
+    shorten the windows of the scenario and what counts as silence. `along` are rules of a proxy beside the conforming
+    victim, which make it do what it would not by itself. Without `deviants` there is a `why`.
     """
 
     deviants: tuple[Deviant, ...] = ()
@@ -50,6 +51,7 @@ class Proof:
     within: float = 0.6
     hang: float = 2.0
     patience: float = 20.0
+    along: str = ""
     why: str = ""
 
     def expected(self, scenario: Scenario) -> str:
@@ -104,6 +106,7 @@ async def _play(scenario: Scenario, proof: Proof, deviant: Deviant | None = None
     target: str | Own = proof.target
     initiator = proof.initiator
     more: dict[str, Any] = {}
+    rules = proof.along if deviant is None else deviant.rules
     async with AsyncExitStack() as stack:
         if deviant is not None:
             target = deviant.target or target
@@ -112,13 +115,11 @@ async def _play(scenario: Scenario, proof: Proof, deviant: Deviant | None = None
             elif deviant.quirks:
                 assert isinstance(target, str), "give the Own that has the quirks as `target`"
                 target = f"embedded:{','.join(deviant.quirks)}"
-            if deviant.rules and scenario.victim == "initiator":
-                more["listen"] = portal = await free_port()
-                stack.enter_context(
-                    driving_through(await stack.enter_async_context(standing_before(portal, deviant.rules)))
-                )
-            elif deviant.rules:
-                more["behind"] = deviant.rules
+        if rules and scenario.victim == "initiator":
+            more["listen"] = portal = await free_port()
+            stack.enter_context(driving_through(await stack.enter_async_context(standing_before(portal, rules))))
+        elif rules:
+            more["behind"] = rules
         return await play(
             hasty, target=target, initiator=initiator, patience=proof.patience, steady=bool(scenario.actor), **more
         )

@@ -66,6 +66,13 @@ WRONG = [
     ("rules: [{when: R2T, do: pass, until: 5}]", 3, 38, "expected a duration", ""),
     ("rules: [{when: R2T, do: pass, name: a b}]", 3, 37, "`a b` cannot be a name", ""),
     ("rules: [{when: R2T, do: pass, name: nth}]", 3, 37, "a word of the grammar", ""),
+    (
+        "rules:\n- {when: R2T as r, name: negotiate}",
+        4,
+        26,
+        "`negotiate` is what reports call the work of `negotiate`; a rule needs another name",
+        "",
+    ),
     ("rules:\n- {when: R2T as r, name: a}\n- {when: R2T as r, name: a}", 5, 26, "two rules are called `a`", "line 4"),
     ("rules: [{when: , do: pass}]", 3, 15, "a moment is missing here", ""),
     ("rules: [{when: R2T, do: }]", 3, 21, "`do` has no value", ""),

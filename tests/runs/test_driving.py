@@ -65,6 +65,30 @@ async def test_a_command_is_run_again_and_again_and_ended() -> None:
     assert told[:2] == [("error", "exit status 9")] * 2
 
 
+async def _ended_by_over(script: str) -> list[tuple[str, str]]:
+    """Run a command whose end nobody sees before `over`."""
+    told: list[tuple[str, str]] = []
+    driver = CommandDriver(_context(script, told))
+    over = trio.Event()
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(driver.fault, over)
+            await trio.testing.wait_all_tasks_blocked()
+            over.set()
+    return told
+
+
+async def test_a_command_may_come_to_its_end_when_the_fault_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iscsiproxy.runs.driving._GRACE", 50.0)
+    script = "import sys, time; time.sleep(0.2); sys.exit(9)"
+    assert await _ended_by_over(script) == [("error", "exit status 9")]
+
+
+async def test_a_command_that_does_not_end_by_itself_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iscsiproxy.runs.driving._GRACE", 0.1)
+    assert await _ended_by_over("import time; time.sleep(100)") == []
+
+
 async def test_an_external_one_is_waited_for_and_made_to_come_back() -> None:
     said: list[str] = []
     good, hung_up = trio.Event(), []

@@ -1,33 +1,51 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 import trio
 
 from iscsiproxy.errors import PeerError, UsageError
-from iscsiproxy.language.spec import Scenario
+from iscsiproxy.language.spec import Scenario, Timing
+from iscsiproxy.peers.initiator.recovery import RecoveringSession
+from iscsiproxy.peers.workload.load import WorkloadSettings
+from iscsiproxy.runs.disks import Disk
 from iscsiproxy.runs.driving import Context
 from iscsiproxy.runs.embedded import EmbeddedDriver
 from iscsiproxy.runs.initiators import parse_initiator
 from iscsiproxy.runs.scratch import Extent
 from iscsiproxy.runs.targets import BLOCKS, opened, parse_target
+from tests.faults.deviating import standing_before
 
 __all__: list[str] = []
 
 Told = list[tuple[str, str]]
+Who = Literal["initiator", "target"]
 
 
 @asynccontextmanager
 async def _driver(
-    told: Told, *, extent: Extent | None = None, busy: bool = True, **traffic: str
+    told: Told,
+    *,
+    extent: Extent | None = None,
+    busy: bool = True,
+    victim: Who = "target",
+    rules: str = "",
+    **traffic: str,
 ) -> AsyncIterator[EmbeddedDriver]:
     given: Mapping[str, str] = {"io": "verify", "size": "4096", **traffic}
     with trio.fail_after(20):
-        async with opened(parse_target("embedded")) as target, trio.open_nursery() as home:
+        async with AsyncExitStack() as stack:
+            target = await stack.enter_async_context(opened(parse_target("embedded")))
+            portal = target.address
+            if rules:
+                portal = await stack.enter_async_context(standing_before(portal, rules))
+            home = await stack.enter_async_context(trio.open_nursery())
             context = Context(
-                portal=target.address,
+                portal=portal,
                 target=target,
                 initiator=parse_initiator("embedded"),
                 seed=3,
@@ -35,7 +53,8 @@ async def _driver(
                 tell=lambda what, text: told.append((what, text)),
                 say=lambda _: None,
             )
-            scenario = Scenario(name="x", victim="target", traffic=given)
+            timing = Timing(hang=0.2, within=0.1) if rules else Timing()
+            scenario = Scenario(name="x", victim=victim, traffic=given, timing=timing)
             yield EmbeddedDriver(context, scenario, home, extent=extent, busy=lambda: busy)
             home.cancel_scope.cancel()
 
@@ -82,6 +101,15 @@ async def test_traffic_goes_on_until_it_is_over_and_its_session_does_good_io_beh
         await driver.close()
 
 
+async def test_a_new_session_waits_as_long_as_was_agreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RecoveringSession, "time2wait", 0.3)
+    async with _driver([]) as driver:
+        await driver.behind(anew=True)
+        began = trio.current_time()
+        assert (await driver.behind(anew=True)).good
+        assert trio.current_time() - began >= 0.3
+
+
 async def test_several_logical_units_at_once() -> None:
     told: Told = []
     async with _driver(told, luns="2", depth="3") as driver:
@@ -114,3 +142,52 @@ async def test_a_login_that_fails_is_tried_again_and_is_no_io() -> None:
             await driver.fault(over)
         assert not (await driver.behind(anew=False)).good
     assert told == []
+
+
+async def test_what_the_target_has_is_asked_anew_while_the_fault_lasts_and_over_a_new_session() -> None:
+    told: Told = []
+    async with _driver(told) as driver:
+        await driver.steady()
+        found = driver.disks
+        driver.disks = found[:1]
+        await _for_a_while(driver, told, 4)
+        assert driver.disks == found
+        driver.disks = found[:1]
+        assert (await driver.behind(anew=False)).good
+        assert driver.disks == found[:1]
+        assert (await driver.behind(anew=True)).good
+        assert driver.disks == found
+
+
+@pytest.mark.parametrize("io", ["read", "write"])
+async def test_io_that_leaves_some_bytes_out_has_not_gone_well(io: str) -> None:
+    told: Told = []
+    async with _driver(told, io=io) as driver:
+        await driver.steady()
+        size = driver.disks[0].block_size
+
+        def larger(disk: Disk) -> WorkloadSettings:
+            settings = EmbeddedDriver._workload(driver, disk)
+            return replace(settings, block_size=2 * size)
+
+        driver._workload = larger  # type: ignore[method-assign]
+        await _for_a_while(driver, told, 4)
+    assert {what for what, text in told if "bytes" in text} == {"error"}
+    assert f"{io} on LUN 0, 8192 bytes: 4096 of them were left out" in {text for _, text in told}
+
+
+_UNANSWERED = "victim: initiator\nrules: [{when: NOP-In where ITT != none, do: {drop: {numbers: translate}}}]\n"
+
+
+@pytest.mark.parametrize(("victim", "lost"), [("initiator", True), ("target", False)])
+async def test_a_ping_that_is_not_answered_ends_the_session_of_one_that_is_judged(victim: Who, lost: bool) -> None:
+    async with _driver([], io="none", victim=victim, rules=_UNANSWERED) as driver, trio.open_nursery() as nursery:
+        over = trio.Event()
+        nursery.start_soon(driver.fault, over)
+        while driver._keeper is None:
+            await trio.sleep(0.01)
+        with trio.move_on_after(10 if lost else 1):
+            while not driver._keeper.recoveries:
+                await trio.sleep(0.01)
+        over.set()
+        assert bool(driver._keeper.recoveries) is lost

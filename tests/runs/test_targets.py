@@ -88,6 +88,17 @@ async def test_the_embedded_one_is_there_and_gone() -> None:
         await trio.open_tcp_stream(*portal)
 
 
+@pytest.mark.parametrize("first_wait", [True, False])
+async def test_whoever_wants_to_send_a_little_unasked_may(first_wait: bool) -> None:
+    with trio.fail_after(10):
+        async with opened(parse_target("embedded")) as target:
+            portal = (target.address.host, target.address.port)
+            settings = InitiatorSettings(target=target.name, initial_r2t=first_wait)
+            async with open_session(portal, settings) as session:
+                agreed = session.parameters
+    assert (agreed.initial_r2t, agreed.immediate_data, agreed.first_burst_length) == (first_wait, True, 16384)
+
+
 async def test_a_command_is_started_waited_for_and_ended() -> None:
     spec = parse_target(f"command:{sys.executable} -c '{_LISTENER}' {{port}}")
     with trio.fail_after(20):

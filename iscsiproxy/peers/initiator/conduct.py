@@ -68,8 +68,8 @@ class Conduct:
         return tsih
 
     def wrong_transit(self, message: str) -> None:
-        """Judge T, CSG or NSG of a Login Response that do not go with the request (RFC 7143 6.3, 11.13.2)."""
-        raise ProtocolError(message, section="RFC 7143 11.13.2")
+        """Judge T, CSG or NSG of a Login Response that do not go with the request (RFC 7143 6.3, 11.13.6)."""
+        raise ProtocolError(message, section="RFC 7143 11.13.6")
 
     def repeated_key(self, key: str) -> None:
         """Judge a key that the target declares or negotiates again (RFC 7143 6.3: the initiator drops)."""

@@ -323,13 +323,19 @@ class SessionCore(ABC):
         elif not header["I"] and serial.ge(header["CmdSN"], self.exp_cmdsn) and self._conduct.fills_place():
             if isinstance(request, Request) and request.fills:
                 raise ConnectionLost("the target rejects what fills the place of a rejected command, too")
-            ping = Pdu.build(Opcode.NOP_OUT, F=1, ITT=self.take_itt(), TTT=NO_TAG)
-            self._ask(ping, cmdsn=header["CmdSN"]).fills = True
+            if isinstance(request, Request) and self.settings.discovery:
+                # A discovery session has no NOP-Out (RFC 7143 4.3): what was rejected comes once more.
+                filler = request.pdu.with_fields({"ITT": self.take_itt()})
+            else:
+                filler = Pdu.build(Opcode.NOP_OUT, F=1, ITT=self.take_itt(), TTT=NO_TAG)
+            self._ask(filler, cmdsn=header["CmdSN"]).fills = True
 
     def _on_async(self, pdu: Pdu) -> None:
         self.events.add(pdu)
         match self._conduct.reaction(pdu["AsyncEvent"]):
             case Reaction.LOG_OUT:
+                # No new commands from here on, whoever has one to give (RFC 7143 11.9.1).
+                self._closing = ConnectionLost("the target asked for a logout")
                 self._spawn(lambda: self._log_out_within(pdu["Parameter3"]))
             case Reaction.WAIT_AND_RECONNECT:
                 if pdu["AsyncEvent"] != _CONNECTION_DROP or pdu["Parameter1"] == self.connection.cid:

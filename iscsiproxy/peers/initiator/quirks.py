@@ -155,7 +155,7 @@ class UncheckedTransit(Quirk):
     """Hold T, CSG and NSG of a Login Response against nothing."""
 
     name = "libiscsi-transit"
-    clause = "RFC 7143 11.13.2"
+    clause = "RFC 7143 11.13.6"
 
     def wrong_transit(self, message: str) -> None:
         """Let it pass."""

@@ -25,6 +25,7 @@ from iscsiproxy.peers.initiator.settings import InitiatorSettings
 from iscsiproxy.peers.initiator.tasks import Outcome
 from iscsiproxy.peers.initiator.waiting import flat_nursery
 from iscsiproxy.peers.scsi.command import Attribute
+from iscsiproxy.wire.values import parse_number
 
 __all__ = ["RecoveringSession", "Recovery", "RecoveryPolicy", "recovering_session"]
 
@@ -83,6 +84,13 @@ class RecoveringSession:
         return (
             f"<RecoveringSession {self._session or self.failure or 'coming back'}, {len(self.recoveries)} recoveries>"
         )
+
+    @property
+    def time2wait(self) -> float:
+        """How long a login has to wait once the session has ended, in seconds (RFC 7143 7.5, 13.15)."""
+        if self._session is None:
+            return 0.0
+        return self._conduct.reconnect_after(self._session.parameters.time2wait, told=False)
 
     async def session(self) -> Session:
         """Wait until there is a session, and give it. Raises ConnectionLost when it will not come back."""
@@ -160,11 +168,14 @@ class RecoveringSession:
         if last is not None:
             wait = max(wait, last + self._conduct.reconnect_interval() - recovery.lost)
         wait = max(wait, self._penalty())
+        settings = self.settings
+        if (group := _portal_group(lost)) is not None:
+            settings = settings.changed(portal_group=group)
         while True:
             await trio.sleep(wait)
             recovery.attempts += 1
             try:
-                session = await log_in(self._connect, self.settings, conduct=self._conduct)
+                session = await log_in(self._connect, settings, conduct=self._conduct)
             except LoginFailed as error:
                 if not error.temporary:
                     raise
@@ -199,6 +210,12 @@ class RecoveringSession:
                     await self._session.logout()
                 except (ConnectionLost, CommandFailed):
                     return
+
+
+def _portal_group(session: Session) -> int | None:
+    """Give the portal group that the target has named: what was lost can be taken up in no other (RFC 7143 13.9)."""
+    said = dict(session.login_keys).get("TargetPortalGroupTag")
+    return None if said is None else parse_number(said)
 
 
 @asynccontextmanager

@@ -304,7 +304,6 @@ class Session(SessionCore):
 
     async def _log_out_within(self, seconds: int) -> None:
         """Do as an asynchronous message asks: end what is on its way, and log out in time (RFC 7143 11.9.1)."""
-        self._closing = ConnectionLost("the target asked for a logout")
         with trio.move_on_after(seconds / 2):
             for running in self.commands:
                 await running.answer.over()

@@ -83,6 +83,23 @@ async def test_a_requested_logout_waits_for_commands_and_ends_the_session() -> N
         assert (await session.ended()).time2wait == 1
 
 
+async def test_no_command_slips_in_behind_the_request_to_log_out() -> None:
+    async with scripted() as (session, target), trio.open_nursery() as nursery:
+        running = await session.start(0, TUR)
+        command = await target.receive()
+
+        async def next_one() -> None:
+            await running.wait()
+            with pytest.raises(ConnectionLost, match="asked for a logout|logged out"):
+                await session.start(0, TUR)
+
+        nursery.start_soon(next_one)
+        await trio.testing.wait_all_tasks_blocked()
+        session._on_async(event(1, Parameter3=10))
+        await target.respond(command)
+        await target.log_out()
+
+
 async def test_a_requested_logout_is_in_time(
     autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
 ) -> None:
@@ -153,6 +170,22 @@ async def test_a_rejected_command_fails_and_its_place_is_filled() -> None:
         assert (plug["CmdSN"], plug["I"], plug["ITT"] != NO_TAG) == (command["CmdSN"], 0, True)
         await target.send(Pdu.build(Opcode.NOP_IN, F=1, ITT=plug["ITT"], TTT=NO_TAG))
         assert await alive(session, target)
+
+
+async def test_in_a_discovery_session_a_rejected_text_comes_once_more_in_its_place() -> None:
+    async with scripted(SETTINGS.changed(target=None)) as (session, target), trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(CommandRejected, match="DATA_DIGEST_ERROR"):
+                await session.send_targets()
+
+        nursery.start_soon(ask)
+        asked = await target.receive(Opcode.TEXT_REQUEST)
+        target.exp_cmdsn = asked["CmdSN"]
+        await target.send(Pdu.build(Opcode.REJECT, F=1, ITT=NO_TAG, Reason=2, data=asked.bhs))
+        again = await target.receive()
+        assert (again.opcode, again.data, again["CmdSN"]) == (Opcode.TEXT_REQUEST, asked.data, asked["CmdSN"])
+        assert again["ITT"] != asked["ITT"]
 
 
 async def test_a_rejected_command_that_was_counted_leaves_no_hole() -> None:

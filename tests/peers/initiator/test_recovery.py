@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import pytest
 import trio
@@ -34,8 +35,12 @@ def stages(nursery: trio.Nursery, plays: Sequence[Play]) -> Callable[[], Awaitab
     return connect
 
 
-async def die_at_command(target: Script) -> None:
-    await target.log_in({"DefaultTime2Wait": "4"})
+def group(tag: int | None) -> dict[str, str]:
+    return {} if tag is None else {"TargetPortalGroupTag": str(tag)}
+
+
+async def die_at_command(target: Script, *, tag: int | None = None) -> None:
+    await target.log_in({"DefaultTime2Wait": "4", **group(tag)})
     await target.receive(Opcode.SCSI_COMMAND)
     await target.aclose()
 
@@ -55,13 +60,13 @@ async def be_gone(target: Script) -> None:
     await target.send(login_response(await target.receive(), Status_Class=2, Status_Detail=4))
 
 
-async def be_left(target: Script) -> None:
-    await target.log_in({})
+async def be_left(target: Script, *, tag: int | None = None) -> None:
+    await target.log_in(group(tag))
     assert await target.closed()
 
 
-async def serve(target: Script) -> None:
-    await target.log_in({})
+async def serve(target: Script, *, tag: int | None = None) -> None:
+    await target.log_in(group(tag))
     while (pdu := await target.receive()).opcode == Opcode.SCSI_COMMAND:
         await target.respond(pdu)
     await target.send(Pdu.build(Opcode.LOGOUT_RESPONSE, F=1, ITT=pdu["ITT"]))
@@ -78,6 +83,18 @@ async def test_an_unanswered_command_is_given_again_after_Time2Wait(
             assert (recovery.lost, recovery.attempts, recovery.duration) == (0, 1, 4)
             assert recovery.logged_in == 4
     assert len(keeper.recoveries) == 1
+
+
+async def test_whoever_logs_in_instead_is_told_how_long_to_wait(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
+    async with trio.open_nursery() as nursery:
+        connect = stages(nursery, [die_at_command, serve])
+        async with recovering_session(connect, SETTINGS) as keeper:
+            await keeper.session()
+            assert keeper.time2wait == 4
+            await keeper.command(0, TUR)
+            assert keeper.time2wait == 2
 
 
 async def test_what_the_target_says_about_waiting_counts(
@@ -105,6 +122,16 @@ async def test_the_same_port_logs_in_again_for_a_new_session(
         async with recovering_session(connect, SETTINGS) as keeper:
             await keeper.command(0, TUR)
             assert logins == [(SETTINGS.isid, 0)]
+            assert keeper.recoveries[0].attempts == 2
+
+
+async def test_what_was_lost_is_taken_up_in_no_other_portal_group(
+    autojump_clock: trio.testing.MockClock,  # noqa: ARG001 -- sets the clock by being there
+) -> None:
+    async with trio.open_nursery() as nursery:
+        connect = stages(nursery, [partial(die_at_command, tag=0), partial(be_left, tag=4711), partial(serve, tag=0)])
+        async with recovering_session(connect, SETTINGS) as keeper:
+            assert (await keeper.command(0, TUR)).good
             assert keeper.recoveries[0].attempts == 2
 
 
