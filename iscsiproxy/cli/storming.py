@@ -19,7 +19,7 @@ from iscsiproxy.checks.known import Known
 from iscsiproxy.checks.profiles import Profile
 from iscsiproxy.cli.judging import known_lists
 from iscsiproxy.cli.plain import Lines
-from iscsiproxy.errors import PeerError, UsageError
+from iscsiproxy.errors import PeerError, UsageError, UserError
 from iscsiproxy.language.plans import ChaosPlan
 from iscsiproxy.report.model import RunResult, SuiteResult, exit_code
 from iscsiproxy.report.result import run_facts, suite_facts
@@ -172,7 +172,19 @@ async def _storm(asked: Storming) -> int:
     )
     show.over(result)
     write_suite(result, asked.folder, fail_on_warn=asked.fail_on_warn)
+    _report(result, asked, show)
     return 128 + caught if caught else exit_code(result, fail_on_warn=asked.fail_on_warn)
+
+
+def _report(result: SuiteResult, asked: Storming, show: _Show) -> None:
+    """Write the report to look at; what becomes of it changes no verdict."""
+    from iscsiproxy.report.html.repeat import Repeat
+    from iscsiproxy.report.html.writer import write_report
+
+    try:
+        write_report(result, asked.folder, repeat=Repeat(replay=str(asked.folder)), fail_on_warn=asked.fail_on_warn)
+    except UserError as error:
+        show.said(f"iscsiproxy: {error}")
 
 
 async def _run(asked: Storming, show: _Show, interrupt: trio.Event) -> RunResult:

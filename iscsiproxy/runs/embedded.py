@@ -187,7 +187,6 @@ class EmbeddedDriver:
 
     async def fault(self, over: trio.Event) -> None:
         """Do what `traffic` says until `over`."""
-        self.disks = ()  # what the target has it says again, and what it says may be the fault
         async with trio.open_nursery() as nursery:
             done = trio.Event()
 
@@ -223,6 +222,8 @@ class EmbeddedDriver:
             else:
                 if self.io != "none":
                     await self._one_round(keeper)
+                    if self._busy():
+                        self.disks = ()  # it may be what the target says of them that a rule waits for
                 await self._ping(keeper)
             await trio.sleep(0 if self._busy() else _DISCOVERED if self.io == "discovery" else _PAUSE)
 

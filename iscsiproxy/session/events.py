@@ -247,9 +247,9 @@ class Staged(Event):
 class Drawn(Event):
     """Chaos put a fault in force, or took it out; `conn` is 0.
 
-    `number` counts what was drawn, from 1. `commands` is how many SCSI Commands initiators had sent by then in the phase
-    that it belongs to. It is over when all its rules have `fired`, or when its time was up; `missed` is what was drawn
-    while it was in force already.
+    `number` counts what was drawn, from 1. `commands` is how many SCSI Commands initiators had sent by then in this
+    phase. It is over when all its rules have `fired`, or when its time was up; `missed` is what was drawn while it was
+    in force already.
     """
 
     number: int

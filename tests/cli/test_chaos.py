@@ -33,6 +33,7 @@ def test_it_tells_how_it_goes_and_what_it_came_to(tmp_path: Path) -> None:
         assert any(f" s  {phase}  " in line for line in lines)
     assert any("faults that were put in force have struck: late " in line for line in lines)
     assert lines[-1] == f"all of it is in {home}; `iscsiproxy replay {home}` does it again"
+    assert f"iscsiproxy replay {home}" in (home / "report.html").read_text()
     assert {"journal.jsonl", "plan.yaml", "result.json", "junit.xml"} <= {path.name for path in home.iterdir()}
     assert json.loads((home / "result.json").read_text())["counts"]["pass"] == 1
 

@@ -167,7 +167,7 @@ def test_the_folder_of_a_report_is_made_before_anything_is_run(tmp_path: Path) -
         (("nobody",), "no scenario is called 'nobody'"),
         (("data_out_lost", "-p", "snn=3"), "no scenario has a parameter 'snn' (did you mean sn?)"),
         (("-k", "a and"), "-k 'a and': a word is missing"),
-        (("-k", "nowhere"), "-k 'nowhere': no run has this"),
+        (("-k", "nosuchrun"), "-k 'nosuchrun': no run has this"),
         (("--target", "embedded:W99"), "no quirk is called 'W99'"),
         (("--initiator", "iscsi-ls"), "--initiator: expected embedded, external or a command"),
         (("data_out_lost", "--target", "storage"), "data_out_lost can write to storage:3260"),

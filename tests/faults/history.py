@@ -45,6 +45,7 @@ machines:
 
 PROOFS: Mapping[str, Proof] = {
     "abort_of_unsent_command": Proof(
+        within=3.0,
         deviants=(
             beside(
                 "aborts what it never sent",
@@ -55,15 +56,17 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "asked_to_log_out": Proof(
+        within=3.0,
         deviants=(
             beside("does not listen", "victim: initiator\nrules: [{when: Async, do: {drop: {numbers: translate}}}]\n"),
         ),
     ),
-    "async_messages_flood": Proof(deviants=(_never_returns("Async nth 32"),)),
+    "async_messages_flood": Proof(within=3.0, deviants=(_never_returns("Async nth 32"),)),
     "chap_challenge_long": Proof(
-        target=_CHAP, deviants=(_never_returns("Login-Response where text.CHAP_C != absent"),)
+        within=3.0, target=_CHAP, deviants=(_never_returns("Login-Response where text.CHAP_C != absent"),)
     ),
     "chap_response_too_long": Proof(
+        within=3.0,
         target=_CHAP,
         deviants=(
             beside(
@@ -74,7 +77,7 @@ PROOFS: Mapping[str, Proof] = {
     ),
     "connection_lost_before_login_ends": Proof(within=8.0, deviants=(_never_returns("Login-Response after 1"),)),
     "connection_lost_just_after_login": Proof(within=8.0, deviants=(_never_returns("Login-Response after 1"),)),
-    "cut_while_abort_in_flight": Proof(deviants=(_never_answers_again("TMF-Request"),)),
+    "cut_while_abort_in_flight": Proof(within=3.0, deviants=(_never_answers_again("TMF-Request"),)),
     "cut_while_initiator_resets": Proof(
         within=8.0,
         hang=0.8,
@@ -87,6 +90,7 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "data_digest_of_odd_sizes": Proof(
+        within=3.0,
         deviants=(
             beside(
                 "computes otherwise where the length is odd",
@@ -95,15 +99,17 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "data_out_starved_by_commands": Proof(
+        within=3.0,
         deviants=(
             beside(
                 "lets R2Ts wait",
-                "victim: initiator\nrules: [{when: R2T, do: {delay: {until: 1500ms, overtake: yes}}}]\n",
+                "victim: initiator\nrules: [{when: R2T, do: {delay: {until: 8s, overtake: yes}}}]\n",
             ),
         ),
     ),
-    "early_command_aborted_and_cut": Proof(deviants=(_never_answers_again("TMF-Request"),)),
+    "early_command_aborted_and_cut": Proof(within=3.0, deviants=(_never_answers_again("TMF-Request"),)),
     "initial_r2t_and_immediate_data": Proof(
+        within=3.0,
         deviants=(
             beside(
                 "rejects the first write",
@@ -111,12 +117,13 @@ PROOFS: Mapping[str, Proof] = {
             ),
         ),
     ),
-    "last_data_in_at_offset_zero": Proof(deviants=(quirk("libiscsi-offset", "libiscsi-datasn"),)),
+    "last_data_in_at_offset_zero": Proof(within=3.0, deviants=(quirk("libiscsi-offset", "libiscsi-datasn"),)),
     "login_stalled_blocks_others": Proof(
         within=2.0,
         deviants=(beside("has room for one login", "victim: target\nrules: [{when: connect after 1, do: refuse}]\n"),),
     ),
     "maxcmdsn_widened": Proof(
+        within=8.0,
         hang=3.0,
         deviants=(
             beside(
@@ -126,6 +133,7 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "nop_in_counted_as_status": Proof(
+        within=3.0,
         deviants=(
             beside(
                 "counts the NOP-In",
@@ -135,6 +143,7 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "nop_in_lun_not_echoed": Proof(
+        within=3.0,
         deviants=(
             quirk("libiscsi-ping-lun", axes={"lun": "0x0001000200030004"}),
             beside(
@@ -144,7 +153,7 @@ PROOFS: Mapping[str, Proof] = {
             ),
         ),
     ),
-    "nop_out_rejected": Proof(deviants=(_never_returns("Reject"),)),
+    "nop_out_rejected": Proof(within=3.0, deviants=(_never_returns("Reject"),)),
     "old_pdu_after_reconnection": Proof(
         within=4.0,
         deviants=(
@@ -185,12 +194,13 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "r2t_advances_statsn": Proof(
+        within=3.0,
         deviants=(
             quirk("libiscsi-statsn-gaps", verdict="warn"),
             beside("stands still", "victim: initiator\nrules: [{when: R2T nth 2 then Status-PDU, do: {stall: 20s}}]\n"),
         ),
     ),
-    "r2t_counted_as_status": Proof(deviants=(quirk("libiscsi-expstatsn"),)),
+    "r2t_counted_as_status": Proof(within=3.0, deviants=(quirk("libiscsi-expstatsn"),)),
     "r2t_with_zero_window": Proof(
         within=4.0,
         deviants=(
@@ -198,6 +208,7 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "r2ts_that_cannot_be": Proof(
+        within=3.0,
         deviants=(
             beside(
                 "sends what it has",
@@ -217,9 +228,11 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "rejected_command_stops_io": Proof(
+        within=3.0,
         deviants=(beside("never hears of it", "victim: initiator\nrules: [{when: Reject, do: drop}]\n"),),
     ),
     "second_login_request_at_once": Proof(
+        within=3.0,
         deviants=(
             beside(
                 "misses what comes at once",
@@ -239,6 +252,7 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "statsn_begins_beyond_half": Proof(
+        within=3.0,
         deviants=(
             beside(
                 "takes it for a negative number",
@@ -253,6 +267,7 @@ PROOFS: Mapping[str, Proof] = {
         deviants=(_never_returns("SCSI-Response where task.CmdSN == absent"),),
     ),
     "unsolicited_data_beyond_first_burst": Proof(
+        within=3.0,
         target=_UNASKED,
         deviants=(
             beside(
@@ -263,7 +278,7 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "window_smaller_after_reconnect": Proof(
-        within=1.0,
+        within=3.0,
         deviants=(
             beside(
                 "keeps the old window",
@@ -272,5 +287,5 @@ PROOFS: Mapping[str, Proof] = {
             ),
         ),
     ),
-    "write_without_data_aborted": Proof(deviants=(_never_answers_again("TMF-Request"),)),
+    "write_without_data_aborted": Proof(within=3.0, deviants=(_never_answers_again("TMF-Request"),)),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from iscsiproxy.peers.chap import Account
 from iscsiproxy.peers.target.settings import TargetSettings
 from iscsiproxy.runs.targets import IQN
 from tests.faults.proof import Deviant, Proof, beside, quirk
@@ -31,6 +32,9 @@ def _asks_again(status: int) -> Deviant:
     )
 
 
+_ACCOUNT = Account(name="user", secret=b"sesamesesame")
+#: One that wants to know who is there
+_CHAP = Own(settings=TargetSettings(accounts=(_ACCOUNT,), time2wait=0), account=_ACCOUNT)
 #: One that agrees to data that nobody has asked for, as much as the default lets it be
 _UNASKED = Own(settings=TargetSettings(initial_r2t=False, first_burst_length=65536, time2wait=0))
 
@@ -194,6 +198,15 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "login_round_added": Proof(deviants=(quirk("libiscsi-offers"),)),
+    "login_security_cut_short": Proof(
+        target=_CHAP,
+        deviants=(
+            _initiator(
+                "takes no notice of T",
+                "{when: Login-Response where T and CSG == 0 nth 1, do: {set: {T: 0, NSG: 0}}}",
+            ),
+        ),
+    ),
     "login_skips_a_stage": Proof(deviants=(quirk("libiscsi-transit", "libiscsi-login-keys"),)),
     "login_stage_illegal": Proof(
         deviants=(

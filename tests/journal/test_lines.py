@@ -31,6 +31,7 @@ def test_every_line_says_its_kind() -> None:
         "connected",
         "decided",
         "delivered",
+        "drawn",
         "end",
         "fired",
         "full-feature",

@@ -18,15 +18,18 @@ class Repeat:
     """What was asked for: which scenarios (`chosen`), and how (`options`), the seed and the peers among them.
 
     `names` has the name of each scenario file that is known by its name. Without any of it, what the result says has
-    to do. No secret may be in here.
+    to do. With a `replay`, the folder of a run of chaos, it is that which is done again. No secret may be in here.
     """
 
     chosen: Sequence[str] = ()
     options: Sequence[str] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    replay: str = ""
 
     def all(self, result: SuiteResult) -> str:
         """Give the command for all of it."""
+        if self.replay:
+            return shlex.join(("iscsiproxy", "replay", self.replay))
         if self.options:
             return shlex.join((*_PROGRAM, *self.chosen, *self.options))
         chosen = dict.fromkeys(self._scenario(run) for run in result.runs)
@@ -34,6 +37,8 @@ class Repeat:
 
     def one(self, run: RunResult, result: SuiteResult) -> str:
         """Give the command for one run: with the seed of the whole it is the same one again."""
+        if self.replay:
+            return self.all(result)
         settings = {**run.params, **run.axes}
         params = [word for name, value in settings.items() for word in ("-p", f"{name}={value}")]
         return shlex.join((*_PROGRAM, self._scenario(run), *params, *self._options(result)))

@@ -90,7 +90,7 @@ async def test_no_command_slips_in_behind_the_request_to_log_out() -> None:
 
         async def next_one() -> None:
             await running.wait()
-            with pytest.raises(ConnectionLost, match="asked for a logout|logged out"):
+            with pytest.raises(ConnectionLost, match=r"asked for a logout|logged out"):
                 await session.start(0, TUR)
 
         nursery.start_soon(next_one)
