@@ -85,13 +85,15 @@ def every(names: Iterable[str], settings: Mapping[str, str]) -> tuple[Scenario, 
         plain = load_all(text, file=str(path), acts=SPECS)
         params, axes = set(plain[0].params), set(plain[0].axes)
         known |= params | axes
-        chosen = load_all(
-            text,
-            file=str(path),
-            acts=SPECS,
-            params={key: value for key, value in settings.items() if key in params},
-            axes={key: value for key, value in settings.items() if key in axes},
-        )
+        chosen = plain
+        if not settings.keys().isdisjoint(params | axes):
+            chosen = load_all(
+                text,
+                file=str(path),
+                acts=SPECS,
+                params={key: value for key, value in settings.items() if key in params},
+                axes={key: value for key, value in settings.items() if key in axes},
+            )
         if chosen[0].name in found:
             raise UsageError(f"{chosen[0].name} is given twice")
         found[chosen[0].name] = chosen
