@@ -36,7 +36,6 @@ from tests.runs.playing import Own, hastened, play, written
 
 __all__: list[str] = []
 
-_RECIPES = Path(__file__).parent.parent / "recipes"
 #: The patience of the judge where something has to stay away, in seconds; a run goes on for a little longer
 _SLOW = 0.5
 #: One that agrees to unsolicited Data-Out, and one that wants to be left alone for a while
@@ -67,7 +66,7 @@ async def _other_group(quirks: Sequence[str], folder: Path) -> Sequence[Record]:
 class Case:
     """What provokes a quirk, and which rule finds it.
 
-    `by` is a recipe of `tests/recipes`, a scenario that ships, or the text of one; `target` is a target of its own.
+    `by` is a scenario that ships, or the text of one; `target` is a target of its own.
     `awaited`: the rule waits for something, so that the run has to go on behind the fault. `within` is how long the
     scenario waits at the most, in seconds.
     """
@@ -84,13 +83,14 @@ class Case:
 
     def scenario(self, folder: Path) -> Scenario:
         """Read it, with short times."""
-        file = _RECIPES / f"{self.by}.yaml"
+        name = self.by
         if "\n" in self.by:
             file = folder / "x.yaml"
+            name = str(file)
             within = 2 * _SLOW if self.awaited else 0.3
             expected = f"expect: [{{never: Text-Response, within: {within}s}}]"
             file.write_text(f"scenario: x\nvictim: initiator\n{self.by}{expected}\naftermath: none\n")
-        (scenario,) = every([str(file) if file.exists() else self.by], {})
+        scenario = every([name], {})[-1]
         return hastened(scenario, within=self.within)
 
 
@@ -103,35 +103,47 @@ _REJECT = "{inject: {pdu: Reject, Reason: COMMAND_NOT_SUPPORTED}}"
 #: A text that is cut behind an offer of the target
 _HALF = "{by: C, at: X-com.example.proxy+22, add: {1: [X-com.example.proxy=1]}}"
 
+#: Keys that are negotiated twice in one login, each in another way
+_TWICE = (
+    "immediate_data_negotiated_twice",
+    "max_burst_length_negotiated_twice",
+    "data_digest_negotiated_twice",
+    "key_twice_in_one_request",
+    "initiator_name_declared_twice",
+)
+
 CASES: Mapping[str, tuple[Case, ...]] = {
     # --- targets
-    "W01": (Case(rule="T-084", by="w01"),),
+    "W01": (Case(rule="T-084", by="immediate_data_excess"),),
     "W02": (
-        Case(rule="T-084", by="w02a", target=_UNASKED),
-        Case(rule="T-033", by="w02b", target=_UNASKED),
-        Case(rule="T-033", by="w02c"),
+        Case(rule="T-084", by="unsolicited_data_out_excess", target=_UNASKED),
+        Case(rule="T-033", by="unsolicited_data_out_short", target=_UNASKED),
+        Case(rule="T-033", by="r2t_answered_short"),
     ),
-    "W03": (Case(rule="T-084", by="w03a"), Case(rule="T-084", by="w03b")),
-    "W04": (Case(rule="T-057", by="w04"),),
-    "W05": (Case(rule="T-085", by="w05a"),),
-    "W06": (Case(rule="T-085", by="w06"),),
-    "W07": (Case(rule="T-085", by="w07d"), Case(rule="T-085", by="w07n")),
-    "W08": (Case(rule="T-085", by="w08"),),
-    "W09": (Case(rule="T-085", by="w09a"),),
-    "W10": (Case(rule="T-085", by="w10a"), Case(rule="T-085", by="c_bit_text_request")),
-    "W11": (Case(rule="T-064", by="w11"),),
+    "W03": (
+        Case(rule="T-084", by="immediate_data_unexpected"),
+        Case(rule="T-084", by="unsolicited_data_out_unexpected"),
+    ),
+    "W04": (Case(rule="T-057", by="text_response_partial"),),
+    "W05": (Case(rule="T-085", by="text_request_partial"),),
+    "W06": (Case(rule="T-085", by="discovery_declares_segment_length"),),
+    "W07": (Case(rule="T-085", by="send_targets_empty_in_discovery"), Case(rule="T-085", by="send_targets_empty")),
+    "W08": (Case(rule="T-085", by="send_targets_all"),),
+    "W09": (Case(rule="T-085", by="text_negotiation_unfinished"),),
+    "W10": (Case(rule="T-085", by="text_request_continued"), Case(rule="T-085", by="c_bit_text_request")),
+    "W11": (Case(rule="T-064", by="tsih_before_login_ends"),),
     "W12": (
-        Case(rule="T-083", by="w12a", awaited=True),
-        Case(rule="T-083", by="w12b", awaited=True),
-        Case(rule="T-082", by="w12c", within=0.6),
+        Case(rule="T-083", by="cmdsn_duplicate_write", awaited=True),
+        Case(rule="T-083", by="cmdsn_duplicate_other_tag", awaited=True),
+        Case(rule="T-082", by="cmdsn_out_of_order", within=0.6),
     ),
-    "W13": (Case(rule="T-049", by="w13a"),),
-    "W14": (Case(rule="T-077", by="w14"),),
-    "W15": (Case(rule="T-077", by="w15"),),
-    "W16": (Case(rule="T-071", by="w16"),),
-    "W17": tuple(Case(rule="T-070", by=f"w17{row}") for row in "abcde"),
-    "W18": (Case(rule="T-009", by="w18"),),
-    "W19": (Case(rule="T-071", by="w19"),),
+    "W13": (Case(rule="T-049", by="abort_task_never_sent"),),
+    "W14": (Case(rule="T-077", by="discovery_logout_for_recovery"),),
+    "W15": (Case(rule="T-077", by="logout_unknown_cid"),),
+    "W16": (Case(rule="T-071", by="portal_group_tag_not_understood"),),
+    "W17": tuple(Case(rule="T-070", by=name) for name in _TWICE),
+    "W18": (Case(rule="T-009", by="snack_reject_statsn"),),
+    "W19": (Case(rule="T-071", by="x_key_across_c_bit"),),
     "tgt-holes": (Case(rule="T-033", by="data_out_lost"),),
     # --- initiators
     "libiscsi-statsn-gaps": (Case(rule="I-014", by=_rule("SCSI-Response nth 4", "drop", io="{io: verify, depth: 4}")),),
@@ -164,9 +176,9 @@ CASES: Mapping[str, tuple[Case, ...]] = {
             awaited=True,
         ),
     ),
-    "libiscsi-ping-lun": (Case(rule="I-028", by="anchor_28"),),
+    "libiscsi-ping-lun": (Case(rule="I-028", by="nop_in_lun_not_echoed"),),
     "libiscsi-login-keys": (
-        Case(rule="I-050", by="w17i"),
+        Case(rule="I-050", by="key_answered_twice"),
         Case(rule="I-050", by=_rule("Login-Response nth 1", "{set: {text.MaxBurstLength: 16777215}}")),
     ),
     "libiscsi-transit": (Case(rule="I-050", by=_rule("Login-Response where T nth 1", "{set: {CSG: 0}}")),),
