@@ -24,7 +24,7 @@ LINES_AT_MOST = 600
 UNTESTED: Mapping[str, str] = {}
 
 #: Test directories that mirror no package: the harness for real peers, and the catalogue of faults.
-STANDALONE = frozenset({"real", "catalogue", "faults", "recipes"})
+STANDALONE = frozenset({"real", "catalogue", "faults"})
 
 MODULES = house.modules(PACKAGE)
 module = pytest.mark.parametrize("module", MODULES, ids=[one.dotted for one in MODULES])

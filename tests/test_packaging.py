@@ -71,7 +71,7 @@ def test_the_wheel_works_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> 
     assert home.is_relative_to(environment)
     program = str(environment / "bin" / "iscsiproxy")
     listed = [json.loads(line) for line in call(program, "faults", "list", "--json").splitlines()]
-    assert [Path(one["file"]).name for one in listed] == SCENARIOS
+    assert [f"{one['group']}/{Path(one['file']).name}" for one in listed] == SCENARIOS
     assert all(Path(one["file"]).is_relative_to(home) for one in listed)
     assert "no errors" in call(program, "faults", "lint")
     # A whole run: everything that it imports is there.

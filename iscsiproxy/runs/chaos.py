@@ -241,7 +241,9 @@ class _Chaos:
             nursery.start_soon(self._report, relay, forces, over)
             for phase in self._run.plan.phases:
                 await self._weather(phase, begin, relay, forces)
-                begin += phase.seconds
+                over_time = max(0.0, relay.now - begin - phase.seconds)
+                self._began += over_time
+                begin += phase.seconds + over_time
             over.set()
         _stage(relay, "aftermath")
         finding = await self._aftermath.judge(driver, hang=_PATIENCE)
@@ -258,11 +260,13 @@ class _Chaos:
             relay.refresh()
         forces.commands = 0
         todo = deque(one for one in self._run.decisions if phase.rate and begin <= self._began + one.at < until)
-        while relay.now < until:
+        # What is done again has a little more time: all that struck before is to strike.
+        while relay.now < until or (todo and todo[0].commands is not None and relay.now < until + _LATE):
             forces.review()
             while todo and self._is_due(todo[0], relay.now, forces.commands) and forces.arm(todo[0]):
                 todo.popleft()
-            await self._newer(min(until, forces.until, self._next(todo, relay.now)) - relay.now)
+            times = (until, until + _LATE, forces.until, self._next(todo, relay.now))
+            await self._newer(min(at for at in times if at > relay.now) - relay.now)
         for one in todo:  # there was no command for it any more
             forces.miss(one)
         forces.clear()

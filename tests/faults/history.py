@@ -228,7 +228,8 @@ PROOFS: Mapping[str, Proof] = {
         ),
     ),
     "rejected_command_stops_io": Proof(
-        within=3.0,
+        within=2.0,
+        hang=5.0,
         deviants=(beside("never hears of it", "victim: initiator\nrules: [{when: Reject, do: drop}]\n"),),
     ),
     "second_login_request_at_once": Proof(

@@ -146,7 +146,7 @@ PROOFS: Mapping[str, Proof] = {
     "r2t_answered_while_aborting": Proof(
         deviants=(beside("answers no R2T any more", f"{_RESETS}  - {{when: Data-Out, do: drop}}\n"),),
         along=_RESETS,
-        within=2.5,
+        within=5.0,
     ),
     "registration_belongs_to_isid": Proof(
         deviants=(

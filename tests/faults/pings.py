@@ -108,6 +108,9 @@ PROOFS: Mapping[str, Proof] = {
             ),
         ),
         target=_ASKING,
+        along="victim: target\n"
+        "rules: [{when: SCSI-Response nth 1, do: {inject: {pdu: NOP-In, ITT: none, TTT: 0x1234}}}]\n",
+        within=5.0,
     ),
     "ping_longer_than_taken": Proof(
         deviants=(

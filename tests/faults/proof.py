@@ -101,8 +101,10 @@ async def proves_nothing(scenario: Scenario, proof: Proof) -> None:
 
 
 async def _play(scenario: Scenario, proof: Proof, deviant: Deviant | None = None, *, calm: bool = False) -> RunResult:
-    hasty = hastened(scenario, within=proof.within, hang=proof.hang)
-    hasty = disarmed(hasty) if calm else hasty
+    if calm:  # nothing is to come, and so nothing has to be given time
+        hasty = disarmed(hastened(scenario, hang=proof.hang))
+    else:
+        hasty = hastened(scenario, within=proof.within, hang=proof.hang)
     target: str | Own = proof.target
     initiator = proof.initiator
     more: dict[str, Any] = {}

@@ -112,5 +112,5 @@ async def test_an_account_is_used_and_never_shown(initiator: str, tmp_path: Path
     assert done.verdicts == {"payload_corrupt_valid_digest": "pass"}, done.text
     assert chap.password not in done.text
     kept = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
-    assert len(kept) == 5
+    assert {path.name for path in kept} >= {"journal.jsonl", "capture.pcapng", "result.json", "report.html"}
     assert not any(chap.password.encode() in path.read_bytes() for path in kept)

@@ -278,6 +278,8 @@ class SessionCore(ABC):
             self._conduct.unknown_task(pdu)
             return
         del self._requests[pdu["ITT"]]
+        if request.concludes is not None:
+            request.concludes(pdu)
         request.answer.settle(pdu)
 
     def _on_nop_in(self, pdu: Pdu) -> None:

@@ -212,10 +212,15 @@ class Session(SessionCore):
                 RefCmdSN=cmdsn or 0,
             )
         )
-        answer = await self._answer_to(request)
-        response = answer["Response"]
-        if response == _COMPLETE or (response == _NO_SUCH_TASK and function == _ABORT_TASK):
-            self._end_tasks(covered, CommandAborted(f"ended by task management function {function}"))
+
+        def conclude(answer: Pdu) -> None:
+            gone = answer["Response"] == _NO_SUCH_TASK and function == _ABORT_TASK
+            if answer["Response"] == _COMPLETE or gone:
+                self._end_tasks(covered, CommandAborted(f"ended by task management function {function}"))
+
+        # What comes for them from now on is too late, were it in the same segment (RFC 7143 4.2.3.3, 11.5.1).
+        request.concludes = conclude
+        response: int = (await self._answer_to(request))["Response"]
         return response
 
     def _covered(self, function: int, lun: int, task_tag: int | None) -> list[Running]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from iscsiproxy.peers.initiator.tasks import Outcome, ScsiTask
@@ -49,5 +50,7 @@ class Request:
 
     pdu: Pdu
     answer: Pending[Pdu] = field(default_factory=Pending)
+    #: What its answer changes at once, before the next PDU is looked at
+    concludes: Callable[[Pdu], None] | None = None
     #: Whether it is there for its CmdSN alone, which a rejected command has left open (RFC 7143 7.3)
     fills: bool = False

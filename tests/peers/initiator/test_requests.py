@@ -135,6 +135,19 @@ async def test_a_status_before_the_abort_counts() -> None:
         assert (await running.wait()).good
 
 
+async def test_a_status_right_behind_the_response_is_too_late() -> None:
+    async with scripted() as (session, target), trio.open_nursery() as nursery:
+        running = await session.start(0, TUR)
+        command = await target.receive()
+        nursery.start_soon(session.abort, running)
+        request = await target.receive(Opcode.TMF_REQUEST)
+        gone = target.stamped(Pdu.build(Opcode.TMF_RESPONSE, F=1, ITT=request["ITT"]))
+        late = target.stamped(Pdu.build(Opcode.SCSI_RESPONSE, F=1, ITT=command["ITT"]))
+        await target.stream.send([gone.sealed(header=False, data=False), late.sealed(header=False, data=False)])
+        with pytest.raises(CommandAborted):
+            await running.wait()
+
+
 async def test_a_function_for_a_unit_ends_its_commands_and_no_others() -> None:
     async with scripted() as (session, target), trio.open_nursery() as nursery:
         ours, other = await session.start(1, TUR), await session.start(2, TUR)
