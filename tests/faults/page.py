@@ -60,5 +60,6 @@ def _scenario(scenario: Scenario, entries: Sequence[Entry]) -> Iterator[str]:
     for entry in entries:
         run = entry.run.removeprefix(entry.name)
         with_ = f"{run} with {entry.initiator}".strip()
-        yield f"- {with_}: **{entry.expected}**, and it is **{entry.verdict}**: `{entry.evidence.replace('`', '')}`"
+        shown = " or ".join(f"`{one.replace('`', '')}`" for one in entry.evidence)
+        yield f"- {with_}: **{entry.expected}**, and it is **{' or '.join(entry.verdicts)}**: {shown}"
         yield f"  <br>{entry.because}{f' {entry.why}' if entry.why else ''}"

@@ -8,8 +8,8 @@
     account    Yes where tgtd has to be logged in to with CHAP (No)
     expected   the verdict that the standard and a trace of the raw exchange let one expect, before the run
     because    why: the clause, and what the peers do
-    verdict    what the tool says
-    evidence   a part of what it shows for it
+    verdict    what the tool says; a list where the peers race with each other, and each may come
+    evidence   a part of what it shows for it, or a list of which one is there
     why        where the two verdicts are not the same: why the tool is right nevertheless
 """
 
@@ -52,6 +52,7 @@ INITIATORS: Mapping[str, str] = {
     + "".join(f"-c 'aio_write -P 0x5a {64 * n}k 64k' " for n in range(8))
     + "-c aio_flush {url}",
     "qemu-idle": "qemu-io -f raw -c 'read 0 4k' -c 'sleep 12000' -c 'read 0 4k' {url}",
+    "qemu-silent": "qemu-io -f raw -c 'read 0 4k' -c 'sleep 26000' -c 'read 0 4k' {url}",
     "qemu-ping": "qemu-io -f raw -c 'read 0 4k' -c 'sleep 6000' -c 'read 0 4k' {url}",
     "qemu-digest": "qemu-io --image-opts -c 'write -P 0x5a 0 1M' -c 'read -P 0x5a 0 1M' "
     "driver=iscsi,transport=tcp,portal={portal},target={iqn},lun={lun},header-digest=crc32c",
@@ -75,8 +76,8 @@ class Entry:
     initiator: str
     expected: str
     because: str
-    verdict: str
-    evidence: str
+    verdicts: tuple[str, ...]
+    evidence: tuple[str, ...]
     why: str = ""
     target: Mapping[str, str] = field(default_factory=dict)
     account: bool = False
@@ -97,8 +98,13 @@ def _entries() -> tuple[Entry, ...]:
     for path in sorted(_FOLDER.glob("*.yaml")):
         for facts in yaml.safe_load(path.read_text(encoding="utf-8")):
             initiator = facts.pop("with")
-            found.append(Entry(group=path.stem, initiator=initiator, **facts))
+            verdicts, evidence = (_several(facts.pop(key)) for key in ("verdict", "evidence"))
+            found.append(Entry(group=path.stem, initiator=initiator, verdicts=verdicts, evidence=evidence, **facts))
     return tuple(found)
+
+
+def _several(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 ENTRIES = _entries()
