@@ -22,7 +22,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import Final
 
 from iscsiproxy.language import sections, shapes
@@ -30,7 +29,7 @@ from iscsiproxy.language.document import Entry, Node, Scalar, Table, read_yaml
 from iscsiproxy.language.moments import check_new_name
 from iscsiproxy.language.parameters import Parameters
 from iscsiproxy.language.problems import Problems, nearest, problem
-from iscsiproxy.language.scenario import read_scenario
+from iscsiproxy.language.scenario import name_of, read_scenario
 from iscsiproxy.language.spec import ActSpec, Position, Scenario
 from iscsiproxy.language.syntax import Word
 from iscsiproxy.language.tokens import duration_value
@@ -128,15 +127,7 @@ class _Reader:
 
     def _name(self) -> str:
         with self.problems.part():
-            node = self.table.get("plan")
-            if node is None:
-                raise problem("`plan` is missing: every plan says its name", self.table.position)
-            scalar = shapes.as_scalar(node, "the name of the plan")
-            name = check_new_name(Word(scalar.text, scalar.position))
-            path = PurePath(self.file)
-            if path.suffix in (".yaml", ".yml") and path.stem != name:
-                hint = f"`plan: {path.stem}`, or call the file {name}.yaml"
-                raise problem(f"the plan is called `{name}` and its file `{path.name}`", scalar.position, hint)
+            name = name_of(self.table, "plan", self.file)
             version = self.table.get("version")
             if version is not None and (scalar := shapes.as_scalar(version, "the version")).text != "1":
                 raise problem(f"version `{scalar.text}` of plans is not known", scalar.position, "this is 1")

@@ -38,7 +38,7 @@ from iscsiproxy.language.syntax import Word
 from iscsiproxy.language.values import Values
 from iscsiproxy.wire.opcodes import End, sender_of
 
-__all__ = ["ACTOR_ACTS", "CONN", "KEYS", "read_scenario"]
+__all__ = ["ACTOR_ACTS", "CONN", "KEYS", "name_of", "read_scenario"]
 
 _Aftermath = Literal["recovers", "survives", "ends", "none"]
 
@@ -85,6 +85,20 @@ def read_scenario(
     """
     reader = _Reader(table, file, acts, Parameters({**params, **axes}), problems)
     return reader.scenario(params, axes), frozenset(reader.parameters.used)
+
+
+def name_of(table: Table, kind: str, file: str) -> str:
+    """Give the name that stands under the key `kind`; a file is called by it. Raises FileError."""
+    node = table.get(kind)
+    if node is None:
+        raise problem(f"`{kind}` is missing: every file says its name", table.position)
+    scalar = shapes.as_scalar(node, f"the name of the {kind}")
+    name = check_new_name(Word(scalar.text, scalar.position))
+    path = PurePath(file)
+    if path.suffix in (".yaml", ".yml") and path.stem != name:
+        hint = f"`{kind}: {path.stem}`, or call the file {name}.yaml"
+        raise problem(f"the {kind} is called `{name}` and its file `{path.name}`", scalar.position, hint)
+    return name
 
 
 class _Reader:
@@ -158,15 +172,7 @@ class _Reader:
     def _head(self) -> str:
         name = ""
         with self.problems.part():
-            node = self.table.get("scenario")
-            if node is None:
-                raise problem("`scenario` is missing: every file says its name", self.table.position)
-            scalar = shapes.as_scalar(node, "the name of the scenario")
-            name = check_new_name(Word(scalar.text, scalar.position))
-            path = PurePath(self.file)
-            if path.suffix in (".yaml", ".yml") and path.stem != name:
-                hint = f"`scenario: {path.stem}`, or call the file {name}.yaml"
-                raise problem(f"the scenario is called `{name}` and its file `{path.name}`", scalar.position, hint)
+            name = name_of(self.table, "scenario", self.file)
         with self.problems.part():
             node = self.table.get("version")
             if node is not None and (scalar := shapes.as_scalar(node, "the version")).text != "1":

@@ -36,6 +36,7 @@ from iscsiproxy.runs.judging import Bench
 from iscsiproxy.runs.outcome import result_of
 from iscsiproxy.runs.plan import RunPlan
 from iscsiproxy.runs.recording import Recording
+from iscsiproxy.runs.scenario import only
 from iscsiproxy.runs.scratch import Extent
 from iscsiproxy.runs.storm import Decision
 from iscsiproxy.runs.targets import Target
@@ -170,7 +171,7 @@ class _Chaos:
                     interrupted = await self._between(proxy, routes[0].listen, interrupt, nursery)
                     nursery.cancel_scope.cancel()
             except Exception as raised:  # noqa: BLE001 - it is reported, and the run proves nothing
-                error = _only(raised)
+                error = only(raised)
                 if isinstance(error, UserError):
                     raise error from None
                 self._broken.append(error)
@@ -376,10 +377,3 @@ class _Chaos:
 
 def _stage(relay: Relay, stage: Literal["steady", "fault", "aftermath", "cleared"], text: str = "") -> None:
     relay.tell(lambda n, at: Staged(n=n, at=at, conn=0, stage=stage, text=text))
-
-
-def _only(error: Exception) -> Exception:
-    """Unwrap what a nursery has wrapped."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

@@ -37,7 +37,7 @@ from iscsiproxy.session.snapshot import Phase, Snapshot
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["run_scenario"]
+__all__ = ["only", "run_scenario"]
 
 _LOOPBACK: Final = "127.0.0.1"
 #: How long the session of the steady state has to be gone, and what is held to go out, in seconds
@@ -124,7 +124,7 @@ class _Run:
                         await self._between(routes[0].listen, interrupt, nursery)
                         nursery.cancel_scope.cancel()
                 except Exception as raised:  # noqa: BLE001 - it is reported, and the run proves nothing
-                    error = _only(raised)
+                    error = only(raised)
                     if isinstance(error, UserError):
                         raise error from None
                     self._broken.append(error)
@@ -494,7 +494,7 @@ class _Run:
             self._find("crash", "inconclusive", f"internal error: {one!r}")
 
 
-def _only(error: Exception) -> Exception:
+def only(error: Exception) -> Exception:
     """Unwrap what a nursery has wrapped."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
