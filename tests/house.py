@@ -53,7 +53,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "peers.workload": frozenset({"wire", "peers.initiator", "peers.scsi.command"}),
     "proxy": frozenset({"engine", "language", "session", "journal", "wire"}),
     "api": frozenset(),
-    "api.server": frozenset({"api", "proxy", "engine", "language", "journal"}),
+    "api.server": frozenset({"api", "proxy", "engine", "language", "session", "journal", "wire"}),
     "report": frozenset({"checks", "journal", "wire"}),
     "runs": frozenset(
         {
@@ -70,7 +70,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
             "report",
         }
     ),
-    "console": frozenset({"api.client", "api.models", "report"}),
+    "console": frozenset({"api.client", "api.models", "api.operations", "report"}),
     "cli": ANY,
     "testing": ANY,
     "__main__": ANY,

@@ -26,6 +26,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "demo": "See it at work, with nothing to install or to set up.",
     "run": "Put the proxy between an initiator and a target.",
+    "console": "Attach to a running proxy, and watch and drive it.",
     "test": "Run scenarios and judge what both ends do.",
     "chaos": "Let storms of faults pass over both ends, and judge them.",
     "replay": "Do a run of chaos again, fault by fault.",

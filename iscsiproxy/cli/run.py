@@ -15,9 +15,12 @@ import click
 import trio
 
 from iscsiproxy import __version__
+from iscsiproxy.api.address import TOKEN_VARIABLE, ApiAddress
+from iscsiproxy.api.server.control import Run
 from iscsiproxy.capture import Capture
 from iscsiproxy.checks.known import Deviation, Known
 from iscsiproxy.checks.profiles import DEFAULT, Profile
+from iscsiproxy.cli.controlling import Controlled, Shipped, attend
 from iscsiproxy.cli.judging import known_lists
 from iscsiproxy.cli.screen import Screen
 from iscsiproxy.cli.signals import listen_to_signals
@@ -57,6 +60,9 @@ class _Plan:
     check: bool
     profile: Profile
     known: tuple[Deviation, ...]
+    api: str | None
+    console: bool
+    scratch: bool
     argv: tuple[str, ...]
 
 
@@ -72,11 +78,20 @@ class _Plan:
 @click.option("--on-garbage", type=click.Choice(["pass", "close"]), default="pass", show_default=True,
               help="What to do with a connection whose bytes are no PDUs.")  # fmt: skip
 @click.option("--explain", is_flag=True, help="Say at the end why each rule did or did not fire.")
-@click.option("--check", is_flag=True, help="Judge both ends by the standard, and tell what is found as it happens.")
+@click.option("--check/--no-check", default=None,
+              help="Judge both ends by the standard, and tell what is found as it happens.  "
+              "[default: with --console]")  # fmt: skip
 @click.option("--profile", type=click.Choice([str(one) for one in Profile]), default=str(DEFAULT), show_default=True,
               help="The standard that --check holds them to.")  # fmt: skip
 @click.option("--known", multiple=True, metavar="FILE|NAME",
               help="A list of deviations that --check accepts; may be repeated.")  # fmt: skip
+@click.option("--console", is_flag=True, help="Drive it live, from a prompt on this terminal.")
+@click.option("--api", metavar="PATH|HOST:PORT|no",
+              help="Where it can be controlled: a Unix socket, or loopback with a token (that of ISCSIPROXY_TOKEN, "
+              "else a fresh one is printed).  [default: a socket of its own; with CMD none]")  # fmt: skip
+@click.option("--scratch", is_flag=True,
+              help="What is on the target may be overwritten: no fault that is armed live needs to be "
+              "confirmed.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines.")
 @click.option("-v", "--verbose", count=True, help="Show connections and decisions; twice: every PDU.")
 @click.argument("argv", nargs=-1, metavar="[-- CMD ...]", type=click.UNPROCESSED)
@@ -91,9 +106,12 @@ def command(
     capture: Path | None,
     on_garbage: str,
     explain: bool,
-    check: bool,
+    check: bool | None,
     profile: str,
     known: tuple[str, ...],
+    console: bool,
+    api: str | None,
+    scratch: bool,
     as_json: bool,
     verbose: int,
     argv: tuple[str, ...],
@@ -114,13 +132,26 @@ def command(
         capture=capture,
         settings=Settings(close_on_garbage=on_garbage == "close"),
         explain=explain,
-        check=check,
+        check=console if check is None else check,
         profile=Profile(profile),
         known=known_lists(known),
+        api=api or ("no" if argv else None),
+        console=_on_terminal(console, argv, as_json=as_json, api=api),
+        scratch=scratch,
         argv=argv,
     )
     screen = Screen(sys.stderr if argv else sys.stdout, as_json=as_json, verbosity=verbose)
     sys.exit(trio.run(_run, plan, screen))
+
+
+def _on_terminal(console: bool, argv: Sequence[str], *, as_json: bool, api: str | None) -> bool:
+    """Tell whether there is to be a console; raises UsageError if there cannot be one."""
+    if console and (argv or as_json or api == "no"):
+        other = "CMD" if argv else "--json" if as_json else "--api no"
+        raise UsageError(f"--console and {other} exclude each other")
+    if console and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("--console wants a terminal; `iscsiproxy console -e COMMAND` does without one")
+    return console
 
 
 def _pairs(params: Sequence[str]) -> dict[str, str]:
@@ -181,9 +212,27 @@ async def _run(plan: _Plan, screen: Screen) -> int:
             watch = Watch(plan.scenarios, seed=plan.seed, relay=lambda: proxy.relay)
             sinks.append(Sink(watch, pdus=True))
         proxy = Proxy(
-            plan.routes, scenarios=plan.scenarios, rng=random.Random(plan.seed), sinks=sinks, settings=plan.settings
+            plan.routes,
+            scenarios=plan.scenarios,
+            rng=random.Random(plan.seed),
+            sinks=sinks,
+            settings=plan.settings,
+            open_to_rules=plan.api != "no",
         )
-        status = await _serve(plan, proxy, screen, judge)
+        control = None
+        if plan.api != "no":
+            run = Run(
+                seed=plan.seed,
+                library=Shipped(),
+                scratch=plan.scratch,
+                profile=str(plan.profile) if judge is not None else "",
+                journal=plan.journal,
+                capture=plan.capture,
+                always=plan.console,
+                lost=lambda: sum(recorder.lost for recorder in recorders.values()),
+            )
+            control = Controlled(proxy, run, judge=judge, scenarios=plan.scenarios)
+        status = await _serve(plan, proxy, screen, judge, control)
     for what, recorder in recorders.items():
         if recorder.lost:
             why = recorder.failure or "the disk could not keep up"
@@ -201,19 +250,22 @@ def _created(path: Path) -> Path:
     return path
 
 
-async def _serve(plan: _Plan, proxy: Proxy, screen: Screen, judge: LiveJudge | None) -> int:
-    """Run the proxy until a signal comes or CMD ends; give CMD's status, or 0."""
+async def _serve(plan: _Plan, proxy: Proxy, screen: Screen, judge: LiveJudge | None, control: Controlled | None) -> int:
+    """Run the proxy until a signal comes, CMD ends, or the console is left; give CMD's status, or 0."""
     status = 0
     asked = trio.Event()
     async with trio.open_nursery() as nursery:
         # Before anybody is told that we are ready: from then on a signal may come, and a second one while we end.
-        await nursery.start(listen_to_signals, asked)
+        await nursery.start(listen_to_signals, asked, lambda: not screen.muted)
         routes = await nursery.start(proxy.run)
         if judge is not None:
             nursery.start_soon(judge.keep_time)
-        _ready(routes, plan, screen)
+        api = None if control is None else await nursery.start(control.serve, plan.api, screen)
+        _ready(routes, api, plan, screen)
         if plan.argv:
             status = await _captive(plan.argv, [route.listen for route in routes], asked)
+        elif plan.console and api is not None:
+            await attend(api, screen, asked)
         else:
             await asked.wait()
         await proxy.shutdown()
@@ -221,7 +273,7 @@ async def _serve(plan: _Plan, proxy: Proxy, screen: Screen, judge: LiveJudge | N
     return status
 
 
-def _ready(routes: Sequence[Route], plan: _Plan, screen: Screen) -> None:
+def _ready(routes: Sequence[Route], api: ApiAddress | None, plan: _Plan, screen: Screen) -> None:
     if screen.as_json:
         screen.json(
             {
@@ -232,11 +284,16 @@ def _ready(routes: Sequence[Route], plan: _Plan, screen: Screen) -> None:
                 "listen": [str(route.listen) for route in routes],
                 "target": [str(route.target) for route in routes],
                 "scenarios": [scenario.name for scenario in plan.scenarios],
+                "api": None if api is None else str(api),
+                "token": None if api is None else api.token,
             }
         )
         return
     for route in routes:
         screen.line(f"ready listen={route.listen} target={route.target} seed={plan.seed}")
+    if api is not None:
+        fresh = api.token is not None and os.environ.get(TOKEN_VARIABLE) != api.token
+        screen.line(f"api {api}{f' token={api.token}' if fresh else ''}")
     for scenario in plan.scenarios:
         screen.line(f"armed {scenario.name}{': ' + scenario.title if scenario.title else ''}")
 

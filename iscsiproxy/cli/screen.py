@@ -14,20 +14,16 @@ import click
 
 from iscsiproxy.cli.plain import Lines
 from iscsiproxy.session.events import (
-    Closed,
-    Connected,
     ConnectFailed,
     Decided,
     Delivered,
     Event,
     Fired,
-    FullFeature,
     Noted,
     Received,
-    Refused,
     Unframed,
-    Violated,
 )
+from iscsiproxy.session.wording import kind_of, line_of
 from iscsiproxy.wire.describe import summary
 
 __all__ = ["Screen"]
@@ -41,6 +37,8 @@ class Screen:
 
     def __init__(self, out: TextIO, *, as_json: bool, verbosity: int) -> None:
         self._print = Lines(out)
+        #: Somebody else has the terminal: nothing is printed.
+        self.muted = False
         self.as_json = as_json
         self._verbosity = verbosity
 
@@ -51,17 +49,18 @@ class Screen:
 
     def __call__(self, event: Event) -> None:
         """Print an event, if it is to be shown."""
-        if self._verbosity < _level(event):
+        if self.muted or self._verbosity < _level(event):
             return
         if self.as_json:
-            self.json({"event": _kind(event), "n": event.n, "at": round(event.at, 6), **_facts(event)})
+            self.json({"event": kind_of(event), "n": event.n, "at": round(event.at, 6), **_facts(event)})
         else:
             where = f"conn {event.conn:<3}" if event.conn else "        "
-            self.line(f"{event.at:10.4f}s  {where} {_text(event)}", **_style(event))
+            self.line(f"{event.at:10.4f}s  {where} {line_of(event)}", **_style(event))
 
     def json(self, facts: dict[str, Any]) -> None:
         """Print one JSON object on a line of its own."""
-        self._print(json.dumps(facts, ensure_ascii=False))
+        if not self.muted:
+            self._print(json.dumps(facts, ensure_ascii=False))
 
     def warn(self, text: str) -> None:
         """Print what is wrong with the run itself."""
@@ -72,7 +71,8 @@ class Screen:
 
     def line(self, text: str, **style: Any) -> None:
         """Print a line for people; colour only on a terminal."""
-        self._print(click.style(text, **style))
+        if not self.muted:
+            self._print(click.style(text, **style))
 
 
 def _level(event: Event) -> int:
@@ -85,48 +85,12 @@ def _level(event: Event) -> int:
     return 1
 
 
-def _kind(event: Event) -> str:
-    return type(event).__name__.lower()
-
-
 def _style(event: Event) -> dict[str, Any]:
     if isinstance(event, Fired):
         return {"fg": "yellow", "bold": True}
     if isinstance(event, ConnectFailed | Unframed) or (isinstance(event, Decided) and event.what in _ALARMING):
         return {"fg": "red"}
     return {"dim": True} if isinstance(event, Received | Delivered) else {}
-
-
-def _text(event: Event) -> str:
-    match event:
-        case Fired():
-            changes = f" ({'; '.join(map(str, event.changes))})" if event.changes else ""
-            return f"FAULT {event.rule} {event.act}: {event.text}{changes}: {event.label}"
-        case Decided():
-            return f"{event.what} {event.rule}: {event.text}"
-        case Noted():
-            return f"note {event.rule}: {event.text}" if event.rule else event.text
-        case Connected():
-            return f"connected {event.initiator} -> {event.listen} | {event.local} -> {event.target}"
-        case ConnectFailed():
-            return f"target {event.target} cannot be reached: {event.reason}; {event.initiator} was closed"
-        case Refused():
-            return f"{event.initiator} -> {event.listen} was refused"
-        case FullFeature():
-            return f"full feature phase on the {event.leg} leg"
-        case Closed():
-            return f"{event.how.upper()} on the {event.leg} leg, by {event.by}"
-        case Unframed():
-            return f"no PDUs any more on the {event.leg} leg ({event.reason}); its bytes pass through raw"
-        case Violated():
-            return f"{event.by}: {event.text} ({event.section})"
-        case Received():
-            return f"{event.leg:>9} >  {summary(event.pdu)}"
-        case Delivered():
-            mark = "*" if event.changes or event.rules else " "
-            return f"{event.leg:>9} <{mark} {summary(event.pdu)}"
-        case _:
-            return repr(event)
 
 
 def _facts(event: Event) -> dict[str, Any]:

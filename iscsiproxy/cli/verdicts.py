@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from iscsiproxy.checks.findings import Finding
@@ -26,6 +28,8 @@ class LiveJudge:
 
     def __init__(self, screen: Screen, *, profile: Profile, known: Known) -> None:
         self.judge = Judge(profile=profile, known=known, on_finding=self._show, kept=_SHOWN)
+        #: Who else is told of what is printed.
+        self.also: Callable[[Finding], None] | None = None
         self._screen = screen
         self._broken: Exception | None = None
 
@@ -64,6 +68,8 @@ class LiveJudge:
     def _show(self, finding: Finding) -> None:
         if finding.known or self.judge.count(finding) > _SHOWN:
             return
+        if self.also is not None:
+            self.also(finding)
         if self._screen.as_json:
             self._screen.json({"event": "finding", **finding_facts(finding)})
             return

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Sequence
 
-from iscsiproxy.cli.explain import explanation_facts, explanation_lines
 from iscsiproxy.cli.screen import Screen
 from iscsiproxy.engine.explain import Explainer
+from iscsiproxy.engine.explained import explanation_facts, explanation_lines
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.session.events import Event

@@ -98,7 +98,7 @@ class ActorSteps:
         return pdu, frozenset(values)
 
     def _work(self, host: Host, index: int, look: Look) -> Work:
-        chain = Chain(host, None, ())
+        chain = Chain(host, None, [])
         return Work(host, chain, _Doing(self, index, lambda _: None), look.within(self.captures), None)
 
     def meet(self, look: Look) -> str | None:

@@ -7,25 +7,22 @@ handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
+from iscsiproxy.engine.byhand import ByHand
 from iscsiproxy.engine.captures import REQUESTS
 from iscsiproxy.engine.commands import Close, Command, Report, Resume
 from iscsiproxy.engine.editing import TEXT
 from iscsiproxy.engine.facts import Look, Reader, Rng
 from iscsiproxy.engine.firing import Chain
 from iscsiproxy.engine.hand import Hand
-from iscsiproxy.engine.hosting import Hosting
-from iscsiproxy.engine.match import Matcher
-from iscsiproxy.engine.moments import Course, Path
-from iscsiproxy.engine.rules import ActiveRule, Counts
-from iscsiproxy.engine.sieve import Sieve
+from iscsiproxy.engine.rules import ActiveRule
 from iscsiproxy.engine.standing import Standing
-from iscsiproxy.language.spec import Expr, Scenario
+from iscsiproxy.language.spec import Scenario
 from iscsiproxy.session.events import Closed, Connected, Delivered, FullFeature, IoDone, Received
-from iscsiproxy.session.snapshot import Phase, Snapshot
+from iscsiproxy.session.snapshot import Snapshot
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.framing import EVERYTHING, Interest
 from iscsiproxy.wire.opcodes import End, Opcode, sender_of
@@ -40,7 +37,7 @@ _WITHOUT_THE_PDU = frozenset({"arm", "disarm", "goto", "note"})
 _MAX_COMING = 1024
 
 
-class Engine(Hosting):
+class Engine(ByHand):
     """The rules of some scenarios in force. `state` reads what has been said so far on a leg.
 
     One that is not `armed` takes note of connections, and does nothing before `start`.
@@ -48,33 +45,12 @@ class Engine(Hosting):
 
     def __init__(self, scenarios: Sequence[Scenario], *, rng: Rng, state: Reader, armed: bool = True) -> None:
         super().__init__(scenarios, rng=rng, state=state, armed=armed)
-        self._by_opcode = [self._about(opcode) for opcode in range(64)]
-        waited = [path for rule in self._rules for path in rule.all_paths()]
-        waited += [path for steps in self.actors.values() for path in steps.paths()]
-        matchers = [matcher for path in waited for matcher in path.matchers]
-        self._delivered_opcodes = _opcodes(
-            matcher for matcher in matchers if matcher.pattern.leg is not None or matcher.pattern.sender == "proxy"
-        )
-        self._watched = _opcodes(matchers)
-        if any(matcher.pattern.of for matcher in matchers):
-            self._watched |= REQUESTS  # they may take over the tag of a capture
-        self._escalating = any("escalation" in matcher.events for matcher in matchers)
-        if self._escalating:
-            self._watched |= {Opcode.ASYNC}
         #: The PDUs that have not gone yet: how they go tells how one would that never does.
         self._came: dict[int | None, Look] = {}
-        self._naming = any(matcher.pattern.capture is not None for matcher in matchers)
+        self._compile()
 
     def __repr__(self) -> str:
         return f"<Engine {len(self._rules)} rules, {len(self._waiting)} waiting{'' if self._armed else ', disarmed'}>"
-
-    def _about(self, opcode: int) -> Sieve[ActiveRule] | None:
-        members: list[tuple[ActiveRule, list[Expr | None]]] = []
-        for rule in self._rules:
-            matchers = [one for one in _matchers((*rule.when, *rule.until)) if opcode in one.opcodes]
-            if matchers:
-                members.append((rule, [matcher.pattern.where for matcher in matchers]))
-        return Sieve(opcode, members) if members else None
 
     # --- what the relay asks ---
 
@@ -83,7 +59,7 @@ class Engine(Hosting):
 
         As long as anything is armed every header is, so that the state that rules read is true.
         """
-        if self._counts_apart:
+        if self._counts_apart or self.in_single_file:
             return EVERYTHING  # what the two ends count may differ by now, and every number has to be looked at
         if not self._armed or not self._rules:
             texts = TEXT if self.editors else frozenset[int]()  # one that was begun is edited to its end
@@ -92,14 +68,6 @@ class Engine(Hosting):
             Interest.WHOLE if opcode in self._watched and sender_of(opcode) is sender else Interest.HEADER
             for opcode in range(64)
         )
-
-    def counters(self) -> tuple[Counts, ...]:
-        """Give the counts of every rule, in the order of the files."""
-        return tuple(rule.counts for rule in self._rules)
-
-    def unfired(self) -> tuple[str, ...]:
-        """Name the rules that had to fire and never did."""
-        return tuple(rule.name for rule in self._rules if not rule.rule.optional and not rule.counts.fired)
 
     def differs(self, conn: int) -> bool:
         """Tell whether the two ends of a connection have been told different things, which they hold now."""
@@ -113,16 +81,7 @@ class Engine(Hosting):
         self._armed = True
         for negotiation in self.negotiations:
             negotiation.active = True
-        for rule in self._rules:
-            if rule.in_force:
-                self.bring(rule)
-        for machine in self._machines:
-            machine.start([self._look(conn, End.INITIATOR, n=0) for conn in self._conns])
-        for conn in self.open_connections():
-            # Where full feature phase came first, it is now that both are ready.
-            look = self._look(conn, End.INITIATOR, event="full-feature", n=self._connects.get(conn, 0))
-            if look.view.conn.phase is Phase.FULL_FEATURE:
-                self._see(self._rules, look)
+        self._begin(self._rules, self._machines)
         return self._done()
 
     def received(self, event: Received, digests: tuple[bool, bool]) -> list[Command]:
@@ -147,6 +106,7 @@ class Engine(Hosting):
             and not standing
             and not self._waiting
             and not self.editors
+            and not self._stepping
             and not (opcode in REQUESTS and any(self._books))
             and not (opcode == Opcode.ASYNC and self._escalating)
         ):
@@ -154,10 +114,11 @@ class Engine(Hosting):
         if opcode in REQUESTS:
             for book in self._books:
                 book.request(look)
-        firings = self._match(interested, look)
+        matched = self._match(interested, look)
         if event.partial:
-            self._too_large(firings, look)
+            self._too_large(matched, look)
         else:
+            firings = [*(self._first_of_all(look, matched) if self._waiting or self._stepping else ()), *matched]
             editing = bool(self.editors and self.editors.of(look))
             if firings or editing or standing:
                 hand = Hand(look, event.n, pdu, digests)
@@ -251,6 +212,8 @@ class Engine(Hosting):
         self._now = now
         self._armed = False
         self._timers.clear()
+        self._queues.clear()
+        self._stepping.clear()
         waiting = sorted(self._waiting, key=lambda chain: chain.hand.n if chain.hand is not None else 0)
         self._waiting.clear()
         self._due.clear()
@@ -265,6 +228,13 @@ class Engine(Hosting):
             Close(conn=conn, how="rst", end="both") for conn in self.open_connections() if self.differs(conn)
         ]
         return self._done()
+
+    def clear(self, now: float) -> list[Command]:
+        """Clear everything, as at the end of a run, and be ready for other rules."""
+        commands = self.end(now)
+        self._forget(list(self._rules))
+        self._armed = True
+        return commands
 
     def accepting(self, conn: int, n: int, at: float) -> list[Command]:
         """Decide whether a connection that has come is refused: then a Refuse is among the commands.
@@ -283,12 +253,6 @@ class Engine(Hosting):
         self.errands.in_vain(ticket)
         return self._done()
 
-    def switch(self, rules: Collection[str], *, on: bool) -> None:
-        """Bring rules into force, or take them out, by their full names; what comes into force begins anew."""
-        for rule in self._rules:
-            if rule.name in rules:
-                rule.switch(on, self.bring)
-
     def asked(self, now: float, call: Callable[[Engine], None]) -> list[Command]:
         """Do something for somebody who is not the relay."""
         self._now = now
@@ -305,43 +269,6 @@ class Engine(Hosting):
                 self._bound(f"{scenario}/", name, look)
                 self._recheck()
 
-    def _match(self, rules: Sequence[ActiveRule], look: Look, *, first: bool = False) -> list[tuple[ActiveRule, Look]]:
-        """Let all rules, and all that waits, see what is looked at; then bind captures; then say which rules fire.
-
-        What waited for it goes on before anything is done about it. With `first` other rules will see it later, and so
-        will what waits.
-        """
-        firings: list[tuple[ActiveRule, Look]] = []
-        for one in rules:
-            rule = one.here(look)
-            if rule is not None:
-                if look.captures is not rule.captures:
-                    look = look.within(rule.captures)
-                if rule.ends and _any_met(rule.ends, look):
-                    rule.retire()
-                elif rule.look(look, self._follow):
-                    rule.counts.matched += 1
-                    firings.append((rule, look))
-        for chain, courses in () if first else self._waiting.items():
-            if courses and _any_met(courses, look.within(courses[0].captures)):
-                self._due.append(partial(self._proceed, chain, "met", courses))
-        if self._pending or self._due:
-            self._settle()
-        return firings
-
-    def _escalate(self, seen: Look) -> None:
-        """Look at a close or an Async once more, as an escalation, with nothing in hand."""
-        if not self._escalating:
-            return
-        look = self._look(seen.conn, seen.leg, n=seen.n or 0, event="escalation")
-        look.how = seen.how
-        self._see(self._rules, look)
-
-    def _see(self, rules: Sequence[ActiveRule], look: Look, *, first: bool = False) -> None:
-        """Let rules see what leaves nothing in hand; each that fires has a list of its own."""
-        for rule, own in self._match(rules, look, first=first):
-            Chain(self, None, [(rule, own)], partial(self._covered, rule)).start()
-
     # --- odds and ends ---
 
     def _edit_to_the_end(
@@ -355,7 +282,7 @@ class Engine(Hosting):
                 one.apply(hand)
             for editor, why in self.editors.go_on(hand) if self.editors.of(look) else ():
                 self._tell("failed", editor.rule, look, why)
-            Chain(self, hand, ()).start()
+            Chain(self, hand, []).start()
         return self._done()
 
     def _too_large(self, firings: Sequence[tuple[ActiveRule, Look]], look: Look) -> None:
@@ -395,16 +322,3 @@ class Engine(Hosting):
     def _tell(self, kind: Literal["failed"], rule: str, look: Look, text: str) -> None:
         label = summary(look.pdu) if look.pdu is not None else look.event
         self.commands.append(Report(kind=kind, conn=look.conn, rule=rule, of=look.n, label=label, text=text))
-
-
-def _matchers(paths: Iterable[Path]) -> Iterator[Matcher]:
-    for path in paths:
-        yield from path.matchers
-
-
-def _opcodes(matchers: Iterable[Matcher]) -> frozenset[int]:
-    return frozenset(opcode for matcher in matchers for opcode in matcher.opcodes)
-
-
-def _any_met(courses: Iterable[Course], look: Look) -> bool:
-    return any(course.look(look) is not None for course in courses)

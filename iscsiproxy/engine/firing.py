@@ -28,20 +28,28 @@ class Chain:
 
     host: Host
     hand: Hand | None
-    firings: Sequence[tuple[RuleView, Look | None]]
+    firings: list[tuple[RuleView, Look | None]]
     scope: Callable[[], list[int]] = list
     over: bool = False
+    #: When the pause that it is in began, in seconds since the run began.
+    since: float = 0.0
     #: What belongs to acts that an error may yet undo, and where among the commands it stands.
     standing: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     _paused: tuple[Pause, Work] | None = None
     _steps: Iterator[None] = field(default_factory=lambda: iter(()))
     _outcome: Outcome = "met"
+    _at: int = 0  #: the firing that comes next
 
     @property
     def conn(self) -> int:
         """The connection it is about; 0 when there is none."""
         look = self.hand.look if self.hand is not None else next((look for _, look in self.firings if look), None)
         return 0 if look is None else look.conn
+
+    @property
+    def pausing(self) -> tuple[Pause, Work] | None:
+        """The pause that it is in, and what pauses; None while it is not."""
+        return self._paused
 
     def start(self) -> None:
         """Run until the first pause or the end."""
@@ -54,6 +62,10 @@ class Chain:
             self._outcome = outcome
             self._step()
 
+    def insert(self, rule: RuleView, look: Look) -> None:
+        """Have a rule act before those that have not acted yet."""
+        self.firings.insert(self._at, (rule, look))
+
     def _step(self) -> None:
         if next(self._steps, self) is self:
             self.over = True
@@ -61,12 +73,14 @@ class Chain:
             self.finish()
 
     def _run(self) -> Iterator[None]:
-        for index, (rule, look) in enumerate(self.firings):
+        while self._at < len(self.firings):
+            rule, look = self.firings[self._at]
+            self._at += 1
             how = yield from self._rule(Work(self.host, self, rule, look, self.hand))
-            self._stand()
+            self.stand()
             rule.ended(how)
             if self.over:
-                self._never_done(self.firings[index + 1 :])
+                self._never_done(self.firings[self._at :])
                 return
 
     def _rule(self, work: Work) -> Generator[None, None, str]:
@@ -106,7 +120,7 @@ class Chain:
                 break
         return how
 
-    def _stand(self) -> None:
+    def stand(self) -> None:
         """Do what belongs to acts that nothing undoes any more, each in its place among the commands."""
         waiting, self.standing = self.standing, []
         commands, more = self.host.commands, 0
@@ -118,7 +132,7 @@ class Chain:
             commands += behind
 
     def _pause(self, pause: Pause, work: Work) -> Iterator[None]:
-        self._stand()
+        self.stand()
         hand = self.hand
         for _, look in self.firings:
             if look is not None:

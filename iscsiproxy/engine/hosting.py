@@ -24,7 +24,7 @@ from iscsiproxy.engine.machines import ActiveMachine, goto
 from iscsiproxy.engine.match import Matcher
 from iscsiproxy.engine.moments import Course, Path
 from iscsiproxy.engine.negotiation import Asymmetry
-from iscsiproxy.engine.rules import ActiveRule
+from iscsiproxy.engine.rules import ActiveRule, Counts
 from iscsiproxy.engine.settling import Settled
 from iscsiproxy.engine.standing import Standing
 from iscsiproxy.engine.work import Outcome, Pause, RuleView
@@ -45,22 +45,15 @@ class Hosting:
         self._state = state
         self._now = 0.0
         self._rules: list[ActiveRule] = []
+        self._past: list[Counts] = []  #: of rules that were taken out
         self._machines: list[ActiveMachine] = []
         self._books: list[FacedBook] = []
-        self._scenarios = tuple(scenarios)
-        for scenario in scenarios:
-            book = FacedBook()
-            self._books.append(book)
-            self._rules += [ActiveRule(scenario, rule, book) for rule in scenario.rules]
-            for machine in scenario.machines:
-                self._machines.append(ActiveMachine(scenario, machine, book, self))
-                self._rules += self._machines[-1].rules
+        self._scenarios: list[Scenario] = []
         #: What the actors of scenarios ask for, by scenario.
-        self.actors = {
-            scenario.name: ActorSteps(scenario, book)
-            for scenario, book in zip(scenarios, self._books, strict=True)
-            if scenario.actor
-        }
+        self.actors: dict[str, ActorSteps] = {}
+        self.negotiations: list[Asymmetry] = []
+        for scenario in scenarios:
+            self._enrol(scenario, active=armed)
         self._book = self._books[0] if self._books else Book()  # most runs have one
         self._armed = armed
         self._reached: set[str] = set()
@@ -77,10 +70,9 @@ class Hosting:
         self.settled = Settled()
         #: What acts on PDUs that no rule has matched, in the order in which it does.
         self.standing: list[Standing] = [self.barriers, self.errands]
-        self._counts_apart = bool(self.actors) or any(rule.counts_apart for rule in self._rules)
+        self._counts_apart = self._will_count_apart()
         if self._counts_apart:
             self.standing.append(self.settled)
-        self.negotiations = [Asymmetry(one, self, active=armed) for one in scenarios if one.negotiate]
         self.standing += self.negotiations
         self.apart: set[int] = set()  #: connections whose two ends have been told different things
         #: Who is told of all that goes out of a slot.
@@ -90,6 +82,26 @@ class Hosting:
         #: The throttles that end with everything else, and no sooner.
         self.lasting: set[int] = set()
         self._doorway = Doorway(self._rules)
+
+    def _enrol(self, scenario: Scenario, *, active: bool) -> tuple[list[ActiveRule], list[ActiveMachine]]:
+        """Make the rules and machines of a scenario; nothing of it is in force yet but `negotiate`, if `active`."""
+        book = FacedBook()
+        machines = [ActiveMachine(scenario, machine, book, self) for machine in scenario.machines]
+        rules = [ActiveRule(scenario, rule, book) for rule in scenario.rules]
+        rules += [rule for machine in machines for rule in machine.rules]
+        self._scenarios.append(scenario)
+        self._books.append(book)
+        self._rules += rules
+        self._machines += machines
+        if scenario.actor:
+            self.actors[scenario.name] = ActorSteps(scenario, book)
+        if scenario.negotiate:
+            self.negotiations.append(Asymmetry(scenario, self, active=active))
+        return rules, machines
+
+    def _will_count_apart(self) -> bool:
+        """Tell whether the two ends may count differently by what the rules do."""
+        return bool(self.actors) or any(rule.counts_apart for rule in self._rules)
 
     def _settle(self) -> None:
         """Bind what the patterns that have just matched capture, then do what has become due by it all."""
@@ -124,7 +136,8 @@ class Hosting:
 
     def _covered(self, rule: ActiveRule) -> list[int]:
         """List the connections that a rule is about."""
-        return [conn for conn in self._conns if rule.covers is None or rule.covers(conn)]
+        conns = self._conns if rule.only is None else [conn for conn in self._conns if conn in rule.only]
+        return [conn for conn in conns if rule.covers is None or rule.covers(conn)]
 
     def bring(self, rule: ActiveRule) -> None:
         """Begin to follow the moments of a rule that has come into force."""
@@ -281,6 +294,7 @@ class Hosting:
         conn = chain.conn
         courses += [self._course(path.anew(), rule.captures, rule.name, proceed, conn) for path in pause.until]
         self._waiting[chain] = courses
+        chain.since = self._now
         if pause.at_most is not None:
             self._after(pause.at_most, lambda _: self._proceed(chain, "expired", courses))
         for course in courses:

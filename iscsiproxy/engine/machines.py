@@ -53,6 +53,11 @@ class StateRule(ActiveRule):
         self.instance: Instance | None = None  #: of a copy
         self.in_force = False
 
+    @property
+    def armed_now(self) -> bool:
+        """Whether a copy of it is in force, or may yet be."""
+        return self.armed
+
     def here(self, look: Look) -> ActiveRule | None:
         """Give the copy in the instance that this belongs to, if it is in force."""
         instance = self.machine.instance(look)

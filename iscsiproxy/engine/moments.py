@@ -41,6 +41,11 @@ class Path:
         last = self.matchers[-1].pattern.picks.per if len(self.steps) > 1 and self.matchers else "run"
         return "run" if last == "task" else last
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody has to let something go for it."""
+        return any(isinstance(step, Released) for step in self.steps)
+
     def anew(self) -> Path:
         """Give the same moment with counts of its own."""
         other = copy(self)

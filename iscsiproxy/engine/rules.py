@@ -98,6 +98,8 @@ class ActiveRule:
         self.when = paths(rule.when, scenario.victim)
         self.until = paths(rule.until, scenario.victim)
         self.in_force = rule.armed
+        #: The connections that it is about; None: all there are, and will be.
+        self.only: frozenset[int] | None = None
         #: Where its acts work with nothing in hand; None: on every connection.
         self.covers: Callable[[int], bool] | None = None
         self.courses: dict[tuple[int, Hashable], Course] = {}
@@ -119,6 +121,16 @@ class ActiveRule:
             or not _RENUMBERING.isdisjoint(name.partition(".")[0] for name in one.fields)
             for one in self.acts
         )
+
+    @property
+    def armed_now(self) -> bool:
+        """Whether it is in force, somewhere at least."""
+        return self.in_force
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps PDUs until somebody lets them go."""
+        return any(path.by_hand for path in self.all_paths())
 
     def ended(self, how: str) -> None:
         """Count how a firing ended."""
@@ -150,7 +162,7 @@ class ActiveRule:
 
     def here(self, look: Look) -> ActiveRule | None:
         """Give the rule that is in force where this was seen, if there is one: a state of a machine has many."""
-        return self if self.in_force else None
+        return self if self.in_force and (self.only is None or look.conn in self.only) else None
 
     def begin(self, follow: Follow) -> None:
         """Begin with what is followed once in a run."""

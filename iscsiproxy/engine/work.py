@@ -59,6 +59,11 @@ class Pause:
     resume: Callable[[Outcome], bool]
     silences: Literal["", "initiator", "target", "both"] = ""
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody may let it go by hand: `released` is among what is waited for."""
+        return any(path.by_hand for path in self.until)
+
 
 @dataclass(frozen=True, slots=True)
 class Built:

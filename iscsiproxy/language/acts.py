@@ -18,6 +18,7 @@ from iscsiproxy.language.names import Hand, path_type
 from iscsiproxy.language.parameters import Parameters
 from iscsiproxy.language.patterns import Patterns
 from iscsiproxy.language.problems import Problems, nearest, problem, quoted
+from iscsiproxy.language.rendering import act_text
 from iscsiproxy.language.spec import Act, ActSpec, Expr, Param, ParamKind, Position, Value, ValueKind
 from iscsiproxy.language.syntax import MomentNode
 from iscsiproxy.language.tokens import number_value
@@ -33,6 +34,8 @@ _ONLY_ON: Final = {"refuse": frozenset({"connect"})}
 _BEFORE_REFUSE: Final = frozenset({"note", "arm", "disarm"})
 #: What each PDU has a number of its own in (RFC 7143 4.2.2).
 _COUNTED: Final = frozenset({"CmdSN", "StatSN", "DataSN", "R2TSN"})
+#: What is given a value in one of its parts only; all of a CDB is a field.
+_WITH_PARTS: Final = frozenset({"text", "BHS", "CDB"})
 #: A data segment is shorter than this (RFC 7143 11.2.1.6)
 _LONGEST: Final = 1 << 24
 
@@ -94,7 +97,7 @@ class ActReader:
             raise problem("an act is one name with its parameters", where, self._below(node))
         entry = node.entries[0]
         spec = self._spec(entry.key)
-        text = f"{spec.name} {_shown(entry.value, self.parameters, top=True)}".strip()
+        text = act_text(spec, entry.value, self.parameters)
         if isinstance(entry.value, Table):
             return self._node(spec, *self._sort(spec, entry.value), text, entry.key.position)
         if spec.main is None:
@@ -308,7 +311,9 @@ def _field_type(spec: ActSpec, opcodes: frozenset[int], key: Scalar) -> tuple[st
     """Give the name and the type of what an act sets; raises FileError with the nearest parameter or field."""
     name, where = key.text, key.position
     head, dot, rest = name.partition(".")
-    if head in spec.extra and (bool(dot and rest) == (head in ("text", "BHS"))):
+    if head in spec.extra and (bool(dot and rest) == (head in _WITH_PARTS)):
+        if name == "CDB.name":
+            raise problem("a CDB has a name by what it is; it is given none", where, "`CDB` is given as a whole")
         if head == "AHS":
             return name, Type(ValueKind.BYTES, name)
         owner = describe(opcodes) if opcodes else "nothing"
@@ -319,7 +324,7 @@ def _field_type(spec: ActSpec, opcodes: frozenset[int], key: Scalar) -> tuple[st
     if shared is not None:
         return name, shared.type
     params = [param.name for param in spec.params]
-    extra = [{"text": "text.KEY", "BHS": "BHS.n"}.get(word, word) for word in sorted(spec.extra)]
+    extra = [{"text": "text.KEY", "BHS": "BHS.n", "CDB": "CDB.LBA"}.get(word, word) for word in sorted(spec.extra)]
     fields = field_names(opcodes) if spec.fields else ()
     hint = nearest(name, [*params, *extra, *fields])
     if spec.fields and having_field(name):
@@ -349,15 +354,3 @@ def _in_braces(node: Node) -> str:
     """Write a value as it may stand inside braces."""
     text = node.text if isinstance(node, Scalar) else ""
     return f"'{text}'" if not text or any(sign in text for sign in ",{}[]:#") else text
-
-
-def _shown(node: Node, parameters: Parameters, *, top: bool = False) -> str:
-    """Write a value in one line, as a console would: a value with blanks stands in parentheses."""
-    if isinstance(node, Scalar):
-        text = parameters.fill(node).text
-        plain = text.startswith("(") or (text and " " not in text)
-        return text if top or plain else f"({text})"
-    if isinstance(node, Listing):
-        return f"[{', '.join(_shown(item, parameters) for item in node.items)}]"
-    parts = [f"{parameters.fill(entry.key).text}={_shown(entry.value, parameters)}" for entry in node.entries]
-    return " ".join(parts) if top else f"{{{', '.join(parts)}}}"

@@ -15,7 +15,7 @@ from iscsiproxy.language.scenario import read_scenario
 from iscsiproxy.language.shapes import as_table
 from iscsiproxy.language.spec import ActSpec, Scenario
 
-__all__ = ["lint", "load", "load_all"]
+__all__ = ["lint", "load", "load_all", "load_tree"]
 
 #: A word that neither stands behind `of` nor before the name of a field
 _BINDABLE = re.compile(r"(?<![\w#.-])(?<!\bof )[A-Za-z_][\w#-]*(?![\w#-])(?!\.[A-Za-z])")
@@ -59,6 +59,19 @@ def load_all(
     Arguments and errors are those of `load`.
     """
     table = as_table(read_yaml(text, file), "a scenario")
+    return load_tree(table, file=file, acts=acts, params=params, axes=axes, built=built)
+
+
+def load_tree(
+    table: Table,
+    *,
+    file: str,
+    acts: Mapping[str, ActSpec],
+    params: Mapping[str, str] | None = None,
+    axes: Mapping[str, str] | None = None,
+    built: bool = True,
+) -> tuple[Scenario, ...]:
+    """Read what a file says, wherever its tree comes from; arguments and errors are those of `load`."""
     problems = Problems(_bindable(table))
     scenarios = _read(table, file, acts, params or {}, axes or {}, problems)
     problems.raise_if_any()

@@ -14,9 +14,10 @@ from iscsiproxy.language import glossary
 from iscsiproxy.language.examples import EXAMPLES, STEP_EXAMPLES
 from iscsiproxy.language.keys import KEYS
 from iscsiproxy.language.loader import load
+from iscsiproxy.language.rendering import as_line
 from iscsiproxy.language.scenario import ACTOR_ACTS
 from iscsiproxy.language.schema import key_help
-from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, Place, Rule, ValueKind
+from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind, Place, ValueKind
 from iscsiproxy.language.steps import STEPS
 from iscsiproxy.language.vocabulary import describe
 from iscsiproxy.language.written import value_text
@@ -102,7 +103,12 @@ def _fields(spec: ActSpec) -> str:
     whose = {"pdu": "of the PDU that `pdu` names", "what": "of the capture"}.get(spec.of, "of the PDU in hand")
     if spec.name == "login":
         whose = "of a Login-Request"
-    shown = {"text": "`text.KEY`", "BHS": "`BHS.N`, `BHS.N.B`", "data": "`data`, `data+N`"}
+    shown = {
+        "text": "`text.KEY`",
+        "BHS": "`BHS.N`, `BHS.N.B`",
+        "data": "`data`, `data+N`",
+        "CDB": "`CDB.LBA`, `CDB.blocks`",
+    }
     extra = [shown.get(word, f"`{word}`") for word in sorted(spec.extra)]
     besides = f", and {', '.join(extra)}" if extra else ""
     return f"Besides, any field {whose}{besides}."
@@ -116,11 +122,7 @@ def console_form(name: str, acts: Acts) -> str:
         return ""
     text = f"scenario: example\nvictim: both\nrules:\n  {rules[0]}\n"
     (rule,) = load(text, file="example.yaml", acts=acts, built=False).rules
-    return _line(rule)
-
-
-def _line(rule: Rule) -> str:
-    return f"{'; '.join(act.text for act in rule.do)} {rule.when[0].text}"
+    return as_line(rule)
 
 
 def _steps(acts: Acts) -> str:

@@ -282,6 +282,9 @@ def _given(spec: ActSpec, more: tuple[Param, ...] = ()) -> Schema:
     for word in sorted(spec.extra):
         if word in ("text", "BHS"):
             patterns[rf"^{word}\."] = _ANY
+        elif word == "CDB":
+            for name in ("CDB.LBA", "CDB.blocks"):
+                properties[name] = {**_ANY, "description": glossary.NAMES[name]}
         else:
             properties.setdefault(word, {**_ANY, "description": glossary.NAMES[word]})
     if "data" in spec.extra:

@@ -27,6 +27,7 @@ from iscsiproxy.engine.commands import (
     Throttle,
 )
 from iscsiproxy.proxy.address import Address
+from iscsiproxy.proxy.leg import Leg
 from iscsiproxy.proxy.line import Line, Out, Slot, Step
 from iscsiproxy.proxy.numbering import Numbering, NumbersError
 from iscsiproxy.session.events import Decided, Event, Fired, Noted
@@ -68,6 +69,13 @@ class Closable(Protocol):
     @property
     def initiator(self) -> Address:
         """Where the initiator connects from."""
+
+    @property
+    def addresses(self) -> tuple[str, str, str, str]:
+        """The initiator's address, ours that it came to, ours towards the target, the target's."""
+
+    def leg(self, end: End) -> Leg:
+        """Give one of the two legs."""
 
     def refresh(self) -> None:
         """Ask for the interest tables again."""

@@ -103,6 +103,16 @@ class Pair:
         """Where the initiator connects from."""
         return self._legs[End.INITIATOR].peer
 
+    @property
+    def addresses(self) -> tuple[str, str, str, str]:
+        """The initiator's address, ours that it came to, ours towards the target, the target's."""
+        initiator, target = self._legs[End.INITIATOR], self._legs[End.TARGET]
+        return str(initiator.peer), str(initiator.local), str(target.local), str(target.peer)
+
+    def leg(self, end: End) -> Leg:
+        """Give one of the two legs."""
+        return self._legs[end]
+
     async def settled(self) -> None:
         """Wait until nothing of this pair waits to be written."""
         for link in self._links.values():
@@ -117,6 +127,7 @@ class Pair:
         bytes may be there at once (RFC 7143 6.3).
         """
         relay = self._relay
+        relay.looked += 1
         for fact in relay.trackers[leg.end].observe(self.conn, pdu, relay.now):
             if isinstance(fact, DigestsOn):
                 leg.header_digest, leg.data_digest = fact.header, fact.data

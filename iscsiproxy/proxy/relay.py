@@ -46,6 +46,8 @@ __all__ = ["Relay", "Settings", "Sink"]
 #: What the relay itself has to see in full feature phase: negotiation goes on, addresses are rewritten.
 _ALWAYS_WHOLE = (Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE)
 _BASE = tuple(Interest.WHOLE if opcode in _ALWAYS_WHOLE else Interest.NONE for opcode in range(64))
+#: What has to be seen where somebody wants to know of numbers, tasks and windows.
+_FOLLOWED = tuple(max(interest, Interest.HEADER) for interest in _BASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +83,21 @@ class Relay:
         settings: Settings,
         start: float,
         armed: bool = True,
+        open_to_rules: bool = False,
     ) -> None:
         self.settings = settings
         self.poller = Poller()
         self.trackers = {end: Tracker(end) for end in End}
-        self._takers = tuple(sink.take for sink in sinks)
-        self._pdu_takers = tuple(sink.take for sink in sinks if sink.pdus)
+        self._sinks: list[Sink] = []
         #: Whether every PDU is recorded: then digests are verified as well.
-        self.records = bool(self._pdu_takers)
-        self.engine = Engine(scenarios, rng=rng, state=self._state, armed=armed) if scenarios else None
+        self.records = False
+        self.listen(*sinks)
+        with_rules = open_to_rules or bool(scenarios)
+        self.engine = Engine(scenarios, rng=rng, state=self._state, armed=armed) if with_rules else None
+        #: Whether every header is looked at, so that numbers, tasks and windows are known.
+        self.follows = False
+        #: PDUs looked at so far, on either leg
+        self.looked = 0
         self.numbers = Numbers(self._session_of)
         self.pairs: dict[int, Closable] = {}
         #: Errors of this program; each cost one connection or one timer, and the run is no pass.
@@ -114,6 +122,26 @@ class Relay:
         """Give the next event its number."""
         self._n += 1
         return self._n
+
+    def listen(self, *sinks: Sink) -> None:
+        """Have more sinks told of what happens from now on; call `refresh` behind it if the run has begun."""
+        self._set_sinks([*self._sinks, *sinks])
+
+    def unlisten(self, sink: Sink) -> None:
+        """Tell a sink no more; call `refresh` behind it."""
+        self._set_sinks([one for one in self._sinks if one is not sink])
+
+    def _set_sinks(self, sinks: list[Sink]) -> None:
+        self._sinks = sinks
+        self._takers = tuple(sink.take for sink in sinks)
+        self._pdu_takers = tuple(sink.take for sink in sinks if sink.pdus)
+        self.records = bool(self._pdu_takers)
+
+    def follow(self, on: bool) -> None:
+        """Look at every header from now on, or no longer."""
+        if on is not self.follows:
+            self.follows = on
+            self.refresh()
 
     def interest(self, sender: End) -> tuple[Interest, ...]:
         """How closely to look at what `sender` sends in full feature phase."""
@@ -275,4 +303,4 @@ class Relay:
         if self.records:
             return EVERYTHING
         asked = self.engine.interest(sender) if self.engine is not None else _BASE
-        return tuple(map(max, _BASE, asked))
+        return tuple(map(max, _FOLLOWED if self.follows else _BASE, asked))

@@ -45,7 +45,10 @@ class Route:
 
 
 class Proxy:
-    """A proxy for some routes. `run` may be called once; without `armed` the rules wait for `arm`."""
+    """A proxy for some routes. `run` may be called once; without `armed` the rules wait for `arm`.
+
+    With `open_to_rules` more may come and go while it runs, as `relay.engine` is asked.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Proxy:
         sinks: Sequence[Sink] = (),
         settings: Settings | None = None,
         armed: bool = True,
+        open_to_rules: bool = False,
     ) -> None:
         self._asked = tuple(routes)
         self._scenarios = tuple(scenarios)
@@ -63,6 +67,7 @@ class Proxy:
         self._sinks = tuple(sinks)
         self._settings = settings or Settings()
         self._armed = armed
+        self._open_to_rules = open_to_rules
         self._routes: dict[Address, Address] = {}
         self._portals = Portals(self._routes, self._open_listener)
         self._opened = 0
@@ -72,6 +77,11 @@ class Proxy:
 
     def __repr__(self) -> str:
         return f"<Proxy {self._portals!r} {self._connections} connections so far>"
+
+    @property
+    def routes(self) -> tuple[tuple[Address, Address], ...]:
+        """Where it listens, and the target behind it; with what was opened for portals that a target has announced."""
+        return tuple(self._routes.items())
 
     async def run(self, *, task_status: trio.TaskStatus[tuple[Route, ...]] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `shutdown`, or until cancelled; then every connection is closed with a FIN.
@@ -85,6 +95,7 @@ class Proxy:
             settings=self._settings,
             start=trio.current_time(),
             armed=self._armed,
+            open_to_rules=self._open_to_rules,
         )
         self.relay = relay
         listeners = await self._bind()

@@ -90,14 +90,19 @@ class Aftermath:
     async def _judge_recovery(self, driver: Driver) -> Finding:
         behind = await driver.behind(anew=False)
         if not behind.good:
-            first = behind.text
+            first = behind
             behind = await driver.behind(anew=True)
             if behind.good:
-                behind = Behind(good=True, text=f"{behind.text}, over a new session; the old one: {first}")
+                text = f"{behind.text}, over a new session; the old one: {first.text}"
+                behind = Behind(good=True, text=text, since=behind.since)
+            elif behind.good is None:
+                behind = first
+        if behind.good is None:
+            return self._untold(behind)
         good = max(self._goods.values(), key=lambda event: event.n, default=None)
         if not behind.good:
             return self._found("fail", f"no good I/O works any more: {behind.text}", *self._how_they_ended())
-        if good is None or good.n < self._mark:
+        if good is None or good.n < (self._mark if behind.since is None else behind.since):
             return self._found("inconclusive", f"{behind.text}, but no good status was seen on the wire")
         return self._found("pass", f"good I/O works again: {behind.text}", _seen(good))
 
@@ -113,6 +118,8 @@ class Aftermath:
                 blamed = self._victim in ("both", whose.value)
                 text = f"the {whose} ended the connection that met the fault"
                 return self._found("fail" if blamed else "inconclusive", text, _ended(end))
+        if behind.good is None:
+            return self._untold(behind)
         over = [self._goods[conn] for conn in met if conn in self._goods and self._goods[conn].n > self.fired[conn].n]
         if not behind.good:
             return self._found("fail", f"no good I/O over the connection that met the fault: {behind.text}")
@@ -128,11 +135,16 @@ class Aftermath:
         if left:
             return self._found("fail", f"connection {left[0]}, which met the fault, is still there after {hang:g} s")
         behind = await driver.behind(anew=True)
+        if behind.good is None:
+            return self._untold(behind)
         if not behind.good:
             return self._found("fail", f"a new login does not work: {behind.text}", *self._how_they_ended())
         return self._found(
             "pass", f"the connection is gone, and a new login works: {behind.text}", *self._how_they_ended()
         )
+
+    def _untold(self, behind: Behind) -> Finding:
+        return self._found("inconclusive", f"whether good I/O works is not known: {behind.text}")
 
     def _left(self) -> list[int]:
         """Give the connections that met the fault and are still there: nobody has ended them, nor the fault itself."""

@@ -44,10 +44,14 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
-    """What the I/O behind the fault came to."""
+    """What the I/O behind the fault came to; `good` is None where nothing was done that could tell.
 
-    good: bool
+    `since` is the event from which on its good status is looked for; None: since the fault was cleared.
+    """
+
+    good: bool | None
     text: str
+    since: int | None = None
 
 
 class Driver(Protocol):

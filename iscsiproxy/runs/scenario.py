@@ -24,6 +24,7 @@ from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.report.model import Evidence, Finding, RunResult, Verdict
 from iscsiproxy.runs.actor import ActorDriver
 from iscsiproxy.runs.aftermath import Aftermath
+from iscsiproxy.runs.block import Block, BlockDriver
 from iscsiproxy.runs.driving import CommandDriver, Context, Driver, ExternalDriver
 from iscsiproxy.runs.embedded import EmbeddedDriver
 from iscsiproxy.runs.expectations import BarrierWanted, Watch
@@ -54,23 +55,34 @@ async def run_scenario(
     say: Callable[[str], None],
     interrupt: trio.Event,
     staged: Callable[[str], None] | None = None,
+    block: Block | None = None,
 ) -> RunResult:
     """Play it and judge it. Whatever goes wrong in it is part of the result, but for UserError, which is raised.
 
     `interrupt` ends it early and cleanly: everything is cleared, and the result is inconclusive. `staged` is told of
-    each stage that begins.
+    each stage that begins. With a `block` that is the traffic: rules have until its end to fire, and it is not cut
+    short; the time-out of the plan begins behind it.
     """
-    return await _Run(plan, say, staged).play(interrupt)
+    return await _Run(plan, say, staged, block).play(interrupt)
 
 
 class _Run:
     """One run while it lasts."""
 
-    def __init__(self, plan: RunPlan, say: Callable[[str], None], staged: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        say: Callable[[str], None],
+        staged: Callable[[str], None] | None,
+        block: Block | None,
+    ) -> None:
         scenario = plan.scenario
         self._plan = plan
         self._say = say
         self._staged = staged
+        self._block = block
+        self._inside: BlockDriver | None = None
+        self._limit = trio.CancelScope()
         self._facts = known_facts(plan)
         self._scenario = with_facts(scenario, self._facts)
         self._watch = Watch(self._scenario, seed=plan.seed)
@@ -90,7 +102,7 @@ class _Run:
         self._skipped = False
         self._unsettled = False  #: a leg has not settled on what `negotiate` wants
         self._judged = False
-        self._acting = False  #: an actor has steps to do yet
+        self._acting = False  #: an actor has steps to do yet, or a block is not over
         self._owing: dict[int, End] = {}  #: who has been asked in login, or for a text, and has not answered
         self._pinged: set[int] = set()  #: the barriers that were answered, or can be no more
         self._broken: list[Exception] = []
@@ -178,6 +190,10 @@ class _Run:
             say=self._say,
             environment=plan.environment,
         )
+        if self._block is not None:
+            self._acting = True
+            self._inside = BlockDriver(context, self._block, unmet=self._unmet, done=self._acted, hang_up=self._hang_up)
+            return self._inside
         match plan.initiator.kind:
             case "command":
                 return CommandDriver(context)
@@ -202,7 +218,10 @@ class _Run:
 
     async def _phases(self, driver: Driver) -> None:
         plan = self._plan
-        with trio.move_on_after(plan.timeout) as limit:
+        limit = self._limit
+        if self._block is None:
+            limit.deadline = trio.current_time() + plan.timeout
+        with limit:
             if plan.steady or plan.scenario.actor:  # an actor has to know what is there
                 self._enter("steady")
                 said = await driver.steady()
@@ -305,6 +324,8 @@ class _Run:
                 self._broken.append(error)
                 return
             self._ping()
+            if self._block is not None and decided and not self._unmet():
+                self._block.decided.set()
             times = [] if due is None else [due]
             if self._acting:
                 pass  # each of its steps has a time of its own
@@ -326,9 +347,15 @@ class _Run:
                 times.append(silent)
             await self._newer(min(times, default=None))
 
+    def _unmet(self) -> bool:
+        """Tell whether the fault is yet to come, or a part of it."""
+        return bool(self._unfired()) or not self._aftermath.fired
+
     def _acted(self, trouble: str) -> None:
-        """Take note that the actor has done its steps, or could not."""
+        """Take note that the actor has done its steps, or could not, or that the block is over."""
         self._acting = False
+        if self._block is not None:
+            self._limit.deadline = trio.current_time() + self._plan.timeout
         if trouble:
             self._find("actor", "inconclusive", trouble)
         self._news.set()
@@ -397,7 +424,10 @@ class _Run:
                 self._follow(event)
             if isinstance(event, Pinged) and event.what != "sent":
                 self._pinged.add(event.barrier)
-            if self._aftermath.take(event):
+            good = self._aftermath.take(event)
+            if self._inside is not None:
+                self._inside.take(event, good=good)
+            if good:
                 self._good.set()
                 self._good = trio.Event()
         except Exception as error:  # noqa: BLE001 - a check that breaks makes the run inconclusive, never green

@@ -7,11 +7,12 @@ another. What cannot be told beforehand counts as writing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from iscsiproxy.errors import UsageError
-from iscsiproxy.language.spec import Act, Scenario
+from iscsiproxy.language.harm import acts_of, writing_act
+from iscsiproxy.language.spec import Scenario
 from iscsiproxy.runs.initiators import InitiatorSpec
 from iscsiproxy.runs.targets import TargetSpec
 
@@ -19,11 +20,6 @@ __all__ = ["Extent", "Permission", "check_permission", "parse_extent", "writes"]
 
 _EXTENT = re.compile(r"([0-9]+)\.\.([0-9]+)")
 _WRITING_IO = frozenset({"verify", "write"})
-#: Operation codes that leave a logical unit as it is: TEST UNIT READY, REQUEST SENSE, READ(6), INQUIRY, MODE SENSE(6),
-#: READ CAPACITY(10), READ(10), MODE SENSE(10), READ(16), SERVICE ACTION IN(16), REPORT LUNS, READ(12) (SPC-4, SBC-3)
-_HARMLESS = frozenset({0x00, 0x03, 0x08, 0x12, 0x1A, 0x25, 0x28, 0x5A, 0x88, 0x9E, 0xA0, 0xA8})
-#: Parts of a PDU whose change can make another command, or the same one elsewhere
-_TELLING = ("CDB", "BHS", "LUN", "Opcode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,44 +63,28 @@ def writes(scenario: Scenario) -> str:
 
 
 def _acts_writing(scenario: Scenario) -> str:
-    for act in _acts(scenario):
-        if act.name == "io" and act.params.get("do") in (None, *_WRITING_IO):
-            return f"its actor does {act.text or 'io'}"
-        if any(name.partition(".")[0] in _TELLING for name in act.fields) and act.name == "set":
-            return f"`{act.text or act.name}` can make another command"
-        cdb = act.params.get("CDB") or act.fields.get("CDB")
-        if cdb is not None and not _harmless(cdb):
-            return f"`{act.text or act.name}` makes a command"
-    return ""
-
-
-def _harmless(cdb: object) -> bool:
-    """Tell whether a CDB is known to leave the logical unit as it is; what is computed is not known."""
-    value = getattr(cdb, "value", None)
-    return isinstance(value, bytes) and len(value) > 0 and value[0] in _HARMLESS
-
-
-def _acts(scenario: Scenario) -> Iterator[Act]:
-    for rule in scenario.rules:
-        yield from rule.do
-    for machine in scenario.machines:
-        for state in machine.states:
-            for rule in state.rules:
-                yield from rule.do
-    yield from scenario.actor
+    return next((why for act in acts_of(scenario) if (why := writing_act(act))), "")
 
 
 def check_permission(
-    scenarios: Iterable[Scenario], target: TargetSpec, initiator: InitiatorSpec, permission: Permission
+    scenarios: Iterable[Scenario],
+    target: TargetSpec,
+    initiator: InitiatorSpec,
+    permission: Permission,
+    *,
+    ways: str = "",
 ) -> None:
-    """Refuse what may write where nothing was declared scratch. Raises UsageError that says what to add."""
+    """Refuse what may write where nothing was declared scratch. Raises UsageError that says what to add.
+
+    `ways` are those in which it can be said, if not by the options of `iscsiproxy test`.
+    """
     if target.kind == "embedded" or permission.everything:
         return
     scenarios = tuple(scenarios)
     if initiator.kind != "embedded" and scenarios:
         raise UsageError(
             f"nobody knows what the initiator writes to {target.shown}: say that all of it may be overwritten "
-            "with --scratch"
+            f"with {ways or '--scratch'}"
         )
     refused = []
     for scenario in scenarios:
@@ -115,11 +95,11 @@ def check_permission(
         return
     names = list(dict.fromkeys(name for name, _ in refused))
     others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    what = f"{names[0]}{others} can write to {target.shown} ({refused[0][1]}): say that it may be overwritten with "
+    if ways:
+        raise UsageError(f"{what}{ways}")
     ways = "--scratch" if permission.extent is not None else "--scratch, or where with --scratch-range LBA..LBA"
-    raise UsageError(
-        f"{names[0]}{others} can write to {target.shown} ({refused[0][1]}): say that it may be overwritten with "
-        f"{ways}; or leave out with -k: {_short(names)}"
-    )
+    raise UsageError(f"{what}{ways}; or leave out with -k: {_short(names)}")
 
 
 def _short(names: Sequence[str], most: int = 6) -> str:

@@ -10,7 +10,7 @@ session without a name; what was not seen is not known, and not judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from iscsiproxy.session.facts import (
@@ -168,6 +168,15 @@ class Tracker:
         """Give the number of a connection's session, as in a snapshot; 0 if it has none."""
         connection = self._connections.get(conn)
         return 0 if connection is None or connection.session is None else connection.session.number
+
+    def outstanding(self) -> Iterator[tuple[int, TaskView]]:
+        """Give every task without a status and its connection, in the order of their beginning in each session."""
+        seen: set[int] = set()
+        for connection in self._connections.values():
+            session = connection.session
+            if session is not None and session.number not in seen:
+                seen.add(session.number)
+                yield from ((task.conn, task.view()) for task in list(session.tasks.live.values()))
 
     def digests(self, conn: int) -> tuple[bool, bool]:
         """Tell whether PDUs now have a header digest, and a data digest (RFC 7143 13.1)."""

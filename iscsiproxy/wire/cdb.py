@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from iscsiproxy.errors import ScsiError
 
-__all__ = ["CDB_NAMES", "Cdb", "decode_cdb"]
+__all__ = ["CDB_NAMES", "Cdb", "changed_cdb", "decode_cdb"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,24 +312,11 @@ def decode_cdb(cdb: bytes) -> Cdb:
 
     Raises ScsiError if the CDB is shorter than its command needs.
     """
-    if not cdb:
-        raise ScsiError("CDB: expected at least 1 byte, got none")
+    name, action, shape = _known(cdb)
     opcode = cdb[0]
-    name = f"CDB-0x{opcode:02x}"
-    action: int | None = None
-    action_name: str | None = None
-    family = _FAMILIES.get(opcode)
-    if family is not None:
-        _need(name, cdb, family.span.offset + family.span.size)
-        action = _read(cdb, family.span)
-        name = f"{name}/0x{action:0{2 * family.span.size}x}"
-        known = family.commands.get(action)
-    else:
-        known = _COMMANDS.get(opcode)
-    if known is None:
+    if shape is None:
         return Cdb(name=name, opcode=opcode, service_action=action)
-    name, shape = known
-    _need(name, cdb, shape.length)
+    action_name: str | None = None
     if opcode in _ACTION_NAMES:
         action = _read(cdb, _ACTION)
         action_name = _ACTION_NAMES[opcode].get(action, f"0x{action:02x}")
@@ -343,6 +330,48 @@ def decode_cdb(cdb: bytes) -> Cdb:
         allocation_length=shape.allocation and _read(cdb, shape.allocation),
         parameter_length=shape.parameter and _read(cdb, shape.parameter),
     )
+
+
+def changed_cdb(cdb: bytes, number: str, value: int) -> bytes:
+    """Give a CDB with another `LBA`, or number of `blocks`.
+
+    Raises ScsiError if the CDB is shorter than its command needs, ValueError if the command has no such number or the
+    value does not fit.
+    """
+    name, _, shape = _known(cdb)
+    span = None if shape is None else {"LBA": shape.lba, "blocks": shape.blocks}.get(number)
+    if span is None:
+        raise ValueError(f"{name} has no {number}")
+    most = span.zero or ((1 << 8 * span.size) - 1) & span.mask
+    least = 1 if span.zero else 0
+    if not least <= value <= most:
+        raise ValueError(f"{name} takes {least} to {most}, not {value}")
+    end = span.offset + span.size
+    kept = int.from_bytes(cdb[span.offset : end], "big") & ~span.mask
+    stored = kept | (0 if value == span.zero else value)
+    return cdb[: span.offset] + stored.to_bytes(span.size, "big") + cdb[end:]
+
+
+def _known(cdb: bytes) -> tuple[str, int | None, _Shape | None]:
+    """Give the name of a command, its service action if that tells it, and where its numbers are if it is known."""
+    if not cdb:
+        raise ScsiError("CDB: expected at least 1 byte, got none")
+    opcode = cdb[0]
+    name = f"CDB-0x{opcode:02x}"
+    action: int | None = None
+    family = _FAMILIES.get(opcode)
+    if family is not None:
+        _need(name, cdb, family.span.offset + family.span.size)
+        action = _read(cdb, family.span)
+        name = f"{name}/0x{action:0{2 * family.span.size}x}"
+        known = family.commands.get(action)
+    else:
+        known = _COMMANDS.get(opcode)
+    if known is None:
+        return name, action, None
+    name, shape = known
+    _need(name, cdb, shape.length)
+    return name, action, shape
 
 
 def _need(name: str, cdb: bytes, length: int) -> None:

@@ -96,7 +96,7 @@ def test_a_parameter_stands_for_any_part_of_a_file() -> None:
     assert scenario.rules[0].when[0].text == (
         "5s then Data-Out from initiator at initiator where DataSN == 2 and F nth 2 chance 0.5%"
     )
-    assert [act.text for act in scenario.rules[0].do] == ["delay 5s", "set F=0", "note size 4KiB", "close fin"]
+    assert [act.text for act in scenario.rules[0].do] == ["delay 5s", "set F=0", 'note "size 4KiB"', "close fin"]
     assert scenario.traffic["size"] == "4096"
     assert scenario.timing.hang == 5.0
 

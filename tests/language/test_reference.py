@@ -40,7 +40,7 @@ def test_everything_about_an_act_is_said(name: str) -> None:
 
 def test_defaults_are_written_as_in_a_file() -> None:
     acts = BLOCKS["acts"](SPECS)
-    assert "| `at_most` | a duration | 60s |" in acts
+    assert "| `at_most` | a duration, or `no` | 60s |" in acts
     assert "| `overtake` | yes or no | no |" in acts
     assert "| `bits` | a number | 1 |" in acts
     assert "| `at` | a place in the PDU | start |" in acts
@@ -62,6 +62,8 @@ def test_an_act_is_shown_as_one_line_of_the_console_too() -> None:
     assert console_form("drop", SPECS) == "drop Data-Out where DataSN == 2 nth 1"
     assert console_form("pass", SPECS) == "pass; delay 20s; close fin TMF-Request"
     assert console_form("set", SPECS) == "set C=1 T=0 Login-Request nth 1"
+    assert console_form("probe", SPECS) == "probe Text-Request text=[SendTargets=] full-feature"
+    assert console_form("note", SPECS) == 'note "something was rejected" Reject'
     assert console_form("goto", SPECS) == ""
     assert console_form("arm", SPECS) == ""
 

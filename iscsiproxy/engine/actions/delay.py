@@ -6,9 +6,15 @@ from iscsiproxy.engine.commands import Detach
 from iscsiproxy.engine.work import Built, Outcome, Pause, Work
 from iscsiproxy.language.spec import ActSpec, Param, ParamKind
 
-__all__ = ["AT_MOST", "SPEC", "run", "until_text"]
+__all__ = ["AT_MOST", "SPEC", "limit_of", "run", "until_text"]
 
-AT_MOST = Param(name="at_most", kind=ParamKind.DURATION, help="go on after this long, come what may", default=60.0)
+AT_MOST = Param(
+    name="at_most",
+    kind=ParamKind.DURATION,
+    help="go on after this long, come what may; no: wait for ever",
+    default=60.0,
+    choices=("no",),
+)
 
 SPEC = ActSpec(
     name="delay",
@@ -33,7 +39,7 @@ SPEC = ActSpec(
 def run(act: Built, work: Work) -> Pause | None:
     """Hold until the moment comes."""
     hand = work.hand if work.hand is not None and not (work.hand.gone or work.hand.dropped) else None
-    until = until_text(act)
+    until, limit = until_text(act), limit_of(act)
     if hand is not None:
         hand.orphan = act.params["orphans"]
         if act.params["overtake"]:
@@ -42,7 +48,7 @@ def run(act: Built, work: Work) -> Pause | None:
 
     def resume(outcome: Outcome) -> bool:
         if outcome == "expired":
-            work.report("expired", f"{until} did not come in {act.params['at_most']:g} s")
+            work.report("expired", f"{until} did not come in {limit:g} s")
         if outcome != "met":
             return False
         if hand is not None:
@@ -50,7 +56,13 @@ def run(act: Built, work: Work) -> Pause | None:
         work.fired(act.act, f"held until {until}" if hand is not None else f"waited until {until}")
         return True
 
-    return Pause(act.params["until"], act.params["at_most"], resume)
+    return Pause(act.params["until"], limit, resume)
+
+
+def limit_of(act: Built) -> float | None:
+    """Give the seconds of `at_most`, or None for `no`."""
+    at_most = act.params["at_most"]
+    return None if at_most == "no" else float(at_most)
 
 
 def until_text(act: Built) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from iscsiproxy.engine.work import ActError, Built, Pause, Work
-from iscsiproxy.errors import PeerError
+from iscsiproxy.errors import PeerError, ScsiError
 from iscsiproxy.language.spec import ActSpec, Literal_, Param, ParamKind
 from iscsiproxy.session.events import Change
+from iscsiproxy.wire.cdb import changed_cdb, decode_cdb
 from iscsiproxy.wire.describe import field_text
 from iscsiproxy.wire.fields import lun_value
 from iscsiproxy.wire.pdu import Pdu, padding
@@ -22,7 +23,14 @@ PARTS = frozenset({"data", "pad", "text", "BHS", "sense", "AHS"})
 #: What is set last: bytes of the data, and its padding, when all of it is there; the opcode, which says what fields
 #: there are; lengths, which are made right by what is set before them.
 _INSIDE, _OPCODE, _LENGTH = 1, 2, 3
-_LATE = {"pad": _INSIDE, "Opcode": _OPCODE, "DataSegmentLength": _LENGTH, "TotalAHSLength": _LENGTH}
+_LATE = {
+    "pad": _INSIDE,
+    "CDB.LBA": _INSIDE,
+    "CDB.blocks": _INSIDE,
+    "Opcode": _OPCODE,
+    "DataSegmentLength": _LENGTH,
+    "TotalAHSLength": _LENGTH,
+}
 
 #: The numbers that a PDU may use up (RFC 7143 4.2.2).
 _NUMBERS = frozenset({"CmdSN", "StatSN"})
@@ -51,7 +59,7 @@ SPEC = ActSpec(
         ),
     ),
     fields=True,
-    extra=PARTS,
+    extra=PARTS | {"CDB"},
     changes=True,
 )
 
@@ -123,6 +131,8 @@ def _assigned(pdu: Pdu, name: str, value: Any) -> tuple[Pdu, str, str]:
     if head == "text":
         data, old = _with_key(pdu.data, rest.encode(), str(value).encode())
         return pdu.with_data(data), old, str(value)
+    if head == "CDB" and rest:
+        return _with_cdb(pdu, rest, value)
     if head == "BHS":
         byte, _, bit = rest.partition(".")
         at = int(byte)
@@ -152,6 +162,22 @@ def _with_key(data: bytes, key: bytes, value: bytes) -> tuple[bytes, str]:
     if old == "absent":
         written.append(key + b"=" + value)
     return b"".join(pair + b"\0" for pair in written) + tail, old
+
+
+def _with_cdb(pdu: Pdu, number: str, value: int) -> tuple[Pdu, str, str]:
+    """Give a command with another number in its CDB; what an AHS has of the CDB stays as it is."""
+    if not pdu.cdb:
+        raise ValueError(f"{pdu.label} has none")
+    field = pdu.fields["CDB"]
+    old = pdu.cdb
+    try:
+        new = changed_cdb(old, number, value)
+        before = getattr(decode_cdb(old), number)
+    except ScsiError as error:
+        raise ValueError(str(error)) from error
+    if new[field.size :] != old[field.size :]:
+        raise ValueError("it is in an additional header segment")
+    return pdu.with_fields({"CDB": new[: field.size]}), str(before), str(value)
 
 
 def _with_bytes(pdu: Pdu, at: int, new: bytes) -> tuple[Pdu, str, str]:

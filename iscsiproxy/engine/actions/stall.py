@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.engine.actions.close import END
-from iscsiproxy.engine.actions.delay import AT_MOST, until_text
+from iscsiproxy.engine.actions.delay import AT_MOST, limit_of, until_text
 from iscsiproxy.engine.actions.places import offset_of
 from iscsiproxy.engine.commands import Resume, Stall
 from iscsiproxy.engine.work import Built, Outcome, Pause, Work
@@ -54,4 +54,4 @@ def run(act: Built, work: Work) -> Pause | None:
         work.report("released" if outcome == "met" else outcome, f"stall until {until}")
         return outcome == "met"
 
-    return Pause(act.params["until"], act.params["at_most"], resume, silences=end)
+    return Pause(act.params["until"], limit_of(act), resume, silences=end)

@@ -18,16 +18,20 @@ class Repeat:
     """What was asked for: which scenarios (`chosen`), and how (`options`), the seed and the peers among them.
 
     `names` has the name of each scenario file that is known by its name. Without any of it, what the result says has
-    to do. With a `replay`, the folder of a run of chaos, it is that which is done again. No secret may be in here.
+    to do. With a `replay`, the folder of a run of chaos, it is that which is done again; a `command` is given as it is.
+    No secret may be in here.
     """
 
     chosen: Sequence[str] = ()
     options: Sequence[str] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     replay: str = ""
+    command: str = ""
 
     def all(self, result: SuiteResult) -> str:
         """Give the command for all of it."""
+        if self.command:
+            return self.command
         if self.replay:
             return shlex.join(("iscsiproxy", "replay", self.replay))
         if self.options:
@@ -37,7 +41,7 @@ class Repeat:
 
     def one(self, run: RunResult, result: SuiteResult) -> str:
         """Give the command for one run: with the seed of the whole it is the same one again."""
-        if self.replay:
+        if self.command or self.replay:
             return self.all(result)
         settings = {**run.params, **run.axes}
         params = [word for name, value in settings.items() for word in ("-p", f"{name}={value}")]

@@ -1,0 +1,11 @@
+"""The control API: what a running proxy can be asked, and told to do, as JSON over HTTP.
+
+- `models` are the values that go over it, `operations` the one list of what there is to ask: routes, clients, OpenAPI
+  and reference are made from it;
+- `client` asks, from a plain program or under asyncio;
+- `server` answers, inside the proxy, under trio.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,212 @@
+"""Sessions, connections, tasks and PDUs as the API shows them, read off the trackers of both legs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from iscsiproxy.api.models import Connection, Field, Leg, Numbers, PduView, Session, Task
+from iscsiproxy.api.models import End as EndName
+from iscsiproxy.errors import ScsiError
+from iscsiproxy.journal.secrets import veil_text
+from iscsiproxy.proxy.carrier import Closable
+from iscsiproxy.proxy.relay import Relay
+from iscsiproxy.session.events import Change, Delivered, Received
+from iscsiproxy.session.snapshot import Phase, SessionView, Snapshot
+from iscsiproxy.wire.cdb import decode_cdb
+from iscsiproxy.wire.describe import field_text, full, summary
+from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.pdu import Pdu
+from iscsiproxy.wire.secrecy import mask_secrets, may_be_inside_pair
+
+__all__ = ["connection_view", "connections", "pdu_view", "sessions", "tasks"]
+
+_TEXTS = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
+#: How much of the data is listed in lines
+_DUMPED = 4096
+
+
+def sessions(relay: Relay) -> tuple[Session, ...]:
+    """Give the sessions that have a connection, by their number."""
+    found: dict[int, list[int]] = {}
+    for conn in relay.pairs:
+        number = relay.trackers[End.INITIATOR].session(conn)
+        if number:
+            found.setdefault(number, []).append(conn)
+    return tuple(_session(relay, conns) for _, conns in sorted(found.items()))
+
+
+def _session(relay: Relay, conns: list[int]) -> Session:
+    legs = {end: _state(relay, end, conns[0]).session for end in End}
+    view = legs[End.INITIATOR]
+    assert view is not None
+    theirs = legs[End.TARGET]
+    return Session(
+        id=view.id,
+        type=view.type,
+        InitiatorName=view.InitiatorName,
+        TargetName=view.TargetName,
+        ISID=f"0x{view.ISID:012x}",
+        TSIH=view.TSIH if theirs is None or view.TSIH else theirs.TSIH,
+        connections=tuple(conns),
+        outstanding=view.outstanding,
+        initiator=_numbers(view),
+        target=_numbers(theirs),
+    )
+
+
+def _numbers(view: SessionView | None) -> Numbers:
+    if view is None:
+        return Numbers(CmdSN=None, ExpCmdSN=None, MaxCmdSN=None, window=None)
+    return Numbers(CmdSN=view.CmdSN, ExpCmdSN=view.ExpCmdSN, MaxCmdSN=view.MaxCmdSN, window=view.window)
+
+
+def connections(relay: Relay, held: Mapping[int, int]) -> tuple[Connection, ...]:
+    """Give the connections there are; `held` counts the PDUs that are held of each."""
+    return tuple(connection_view(relay, conn, held.get(conn, 0)) for conn in sorted(relay.pairs))
+
+
+def connection_view(relay: Relay, conn: int, held: int) -> Connection:
+    """Give one connection, which is there."""
+    pair = relay.pairs[conn]
+    states = {end: _state(relay, end, conn) for end in End}
+    here = states[End.INITIATOR]
+    addresses = pair.addresses
+    return Connection(
+        id=conn,
+        session=here.session.id if here.session is not None else 0,
+        CID=here.conn.CID,
+        phase=here.conn.phase.value,
+        opened=round(here.conn.opened, 6),
+        address=addresses[0],
+        listen=addresses[1],
+        local=addresses[2],
+        portal=addresses[3],
+        held=held,
+        initiator=_leg(pair, End.INITIATOR, states[End.INITIATOR]),
+        target=_leg(pair, End.TARGET, states[End.TARGET]),
+    )
+
+
+def _leg(pair: Closable, end: End, state: Snapshot) -> Leg:
+    leg = pair.leg(end)
+    return Leg(
+        phase=state.conn.phase.value,
+        StatSN=state.conn.StatSN,
+        ExpStatSN=state.conn.ExpStatSN,
+        outstanding=state.conn.outstanding,
+        header_digest=leg.header_digest,
+        data_digest=leg.data_digest,
+        stalled=leg.stalled,
+        closed=leg.closed,
+        keys=_keys(state.keys),
+        declared={str(by): _keys(keys) for by, keys in state.declared.items()},
+    )
+
+
+def _keys(keys: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in keys.items() if not key.upper().startswith("CHAP_")}
+
+
+def tasks(relay: Relay, conn: int | None) -> tuple[Task, ...]:
+    """Give the tasks without a status of a connection, or of all; what the target got and gave is of its leg."""
+    return tuple(_tasks(relay, conn))
+
+
+def _tasks(relay: Relay, conn: int | None) -> Iterator[Task]:
+    theirs = {(task.command["ITT"], one): task for one, task in relay.trackers[End.TARGET].outstanding()}
+    for one, task in relay.trackers[End.INITIATOR].outstanding():
+        if conn is not None and one != conn:
+            continue
+        command = task.command
+        there = theirs.get((command["ITT"], one), task)
+        yield Task(
+            conn=one,
+            session=relay.trackers[End.INITIATOR].session(one),
+            ITT=command["ITT"],
+            LUN=_lun(command),
+            command=_command(command),
+            CmdSN=command.get("CmdSN"),
+            EDTL=command.get("EDTL") or 0,
+            received=there.received,
+            sent=task.sent,
+            R2Ts=there.R2Ts,
+            age=round(max(0.0, relay.now - task.started), 6),
+        )
+
+
+def _lun(command: Pdu) -> int:
+    text = field_text(command.fields["LUN"], command["LUN"]) if "LUN" in command.fields else "0"
+    return int(text, 0)
+
+
+def _command(command: Pdu) -> str:
+    if command.opcode != Opcode.SCSI_COMMAND:
+        return command.label
+    try:
+        return str(decode_cdb(command.cdb))
+    except ScsiError:
+        return f"CDB={command.cdb.hex()}"
+
+
+def pdu_view(event: Received | Delivered) -> PduView:
+    """Show a PDU that was seen."""
+    delivered = isinstance(event, Delivered)
+    return show(
+        event.pdu,
+        n=event.n,
+        at=event.at,
+        conn=event.conn,
+        leg=event.leg,
+        kind="delivered" if delivered else "received",
+        of=event.of if isinstance(event, Delivered) else None,
+        rules=event.rules if isinstance(event, Delivered) else (),
+        changes=event.changes if isinstance(event, Delivered) else (),
+    )
+
+
+def show(
+    pdu: Pdu,
+    *,
+    n: int,
+    at: float,
+    conn: int,
+    leg: End,
+    kind: str,
+    of: int | None = None,
+    rules: tuple[str, ...] = (),
+    changes: tuple[Change, ...] = (),
+) -> PduView:
+    """Show a PDU in full, without what must stay secret."""
+    data = pdu.data
+    if pdu.opcode in _TEXTS:
+        data = mask_secrets(data, inside_pair=may_be_inside_pair(data))
+    raw = b"".join((pdu.bhs, pdu.ahs, pdu.header_digest, data, pdu.pad, pdu.data_digest))
+    end: EndName = "initiator" if leg is End.INITIATOR else "target"
+    return PduView(
+        n=n,
+        at=round(at, 6),
+        conn=conn,
+        leg=end,
+        event="held" if kind == "held" else "delivered" if kind == "delivered" else "received",
+        label=pdu.label,
+        summary=veil_text(summary(pdu)),
+        fields=tuple(
+            Field(name=field.name, value=field.get(pdu.bhs), text=field_text(field, field.get(pdu.bhs)))
+            for field in sorted(pdu.fields.values(), key=lambda one: (one.offset, -one.mask))
+        ),
+        lines=full(pdu, data_limit=_DUMPED),
+        raw=raw.hex(),
+        size=len(pdu) - len(pdu.data) + max(len(pdu.data), pdu["DataSegmentLength"]),
+        of=of,
+        rules=rules,
+        changes=tuple(veil_text(str(change)) for change in changes),
+    )
+
+
+def phase_of(relay: Relay, conn: int) -> Phase:
+    """Tell where a connection is."""
+    return relay.trackers[End.INITIATOR].phase(conn)
+
+
+def _state(relay: Relay, end: End, conn: int) -> Snapshot:
+    return relay.trackers[end].snapshot(conn, None, at=relay.now)

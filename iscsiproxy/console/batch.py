@@ -1,0 +1,116 @@
+"""Commands without a prompt: from the command line, a file or a pipe, one answer after another.
+
+Nothing of the prompt is imported. A line that fails ends the script, unless it is to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import msgspec
+
+from iscsiproxy.api.client import AsyncClient
+from iscsiproxy.api.models import Event
+from iscsiproxy.console.answer import LeaveError
+from iscsiproxy.console.desk import Desk
+from iscsiproxy.console.execute import Outcome, execute
+from iscsiproxy.console.lines import Line, ansi, plain
+from iscsiproxy.console.registry import COMMANDS
+from iscsiproxy.console.views.events import event_line
+
+__all__ = ["Printed", "Script", "lines_of", "run_batch"]
+
+
+class Printed:
+    """Writes answers to a stream: as lines, in colour if asked for, or as JSON, an object a line."""
+
+    def __init__(self, out: TextIO, *, as_json: bool = False, colour: bool = False, width: int = 0) -> None:
+        self._out = out
+        self._json = as_json
+        self._shape = ansi if colour else plain
+        self.width = width
+        self.text = ""  #: the command that runs
+
+    def __repr__(self) -> str:
+        return f"<Printed {'JSON' if self._json else 'lines'} to {self._out}>"
+
+    def lines(self, lines: Iterable[Line]) -> None:
+        """Write lines, for people only."""
+        if not self._json:
+            for one in lines:
+                self._write(self._shape(one))
+
+    def events(self, events: Sequence[Event]) -> None:
+        """Write the events that a command shows while it runs."""
+        if not self._json:
+            self.lines(event_line(event, self.width) for event in events)
+            return
+        for event in events:
+            self._object({"command": self.text, "event": event})
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Write what came of a line."""
+        if self._json:
+            self._write(outcome.json().decode())
+        else:
+            self.lines(outcome.lines(self.width))
+
+    def _object(self, told: dict[str, Any]) -> None:
+        self._write(msgspec.json.encode(told).decode())
+
+    def _write(self, text: str) -> None:
+        self._out.write(text + "\n")
+        self._out.flush()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """How commands are done: with `yes` to what may corrupt data, and whether one that fails ends it."""
+
+    yes: bool = False
+    keep_going: bool = False
+
+
+async def lines_of(stream: TextIO) -> AsyncIterator[str]:
+    """Give the lines of a file, or of a pipe as they come."""
+    mode = os.fstat(stream.fileno()).st_mode
+    if stat.S_ISREG(mode):
+        for line in stream:
+            yield line
+        return
+    # A thread that reads could not be told to stop.
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), stream
+    )
+    try:
+        while line := await reader.readline():
+            yield line.decode(errors="replace")
+    finally:
+        transport.close()
+
+
+async def run_batch(api: AsyncClient, lines: AsyncIterator[str], paper: Printed, script: Script) -> int:
+    """Do commands; gives 0, or 1 if one failed. Raises Unreachable if the proxy has gone."""
+    desk = Desk(api=api, paper=paper, commands=COMMANDS, yes=script.yes)
+    desk.seen = (await api.proxy()).last
+    failed = False
+    async for line in lines:
+        paper.text = line.strip()
+        try:
+            outcome = await execute(desk, line)
+        except LeaveError:
+            break
+        if outcome is None:
+            continue
+        paper.outcome(outcome)
+        if outcome.failed:
+            failed = True
+            if not script.keep_going:
+                break
+    return int(failed)

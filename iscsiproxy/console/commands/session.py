@@ -1,0 +1,65 @@
+"""The console itself: help, how lines are edited, and how to leave."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from iscsiproxy.console.answer import Answer, LeaveError, said
+from iscsiproxy.console.arguments import Topic
+from iscsiproxy.console.desk import Desk
+from iscsiproxy.console.lines import Line
+from iscsiproxy.console.views import help as views
+from iscsiproxy.errors import UsageError
+
+__all__ = ["DETACHED", "detach", "editing", "help_", "quit_"]
+
+#: The exit status that tells the run which started a console to go on without it
+DETACHED = 10
+
+
+async def help_(desk: Desk, topic: Topic | None = None) -> Answer:
+    """Tell what commands there are, or all of one command or act."""
+    vocabulary = await desk.vocabulary()
+    if topic is None:
+        names = [one.name for one in desk.commands]
+        return Answer(data=names, view=lambda width: views.overview(desk.commands, vocabulary, width))
+    command = desk.commands.find(topic)
+    act = next((one for one in vocabulary.acts if one.name == topic), None)
+    if command is None and act is None:
+        acts = [one.name for one in vocabulary.acts]
+        raise UsageError(f"there is no command and no act `{topic}`{_hinted(desk.commands.nearest(topic, acts))}")
+
+    def view(width: int) -> list[Line]:
+        lines = list(views.command(command, width)) if command is not None else []
+        return lines + (list(views.act(act, width)) if act is not None else [])
+
+    data = {
+        "command": None if command is None else {"usage": command.usage, "help": command.help},
+        "act": act,
+    }
+    return Answer(data=data, view=view)
+
+
+def _hinted(hint: str | None) -> str:
+    return f" ({hint})" if hint else ""
+
+
+async def editing(desk: Desk, keys: Literal["emacs", "vi"]) -> Answer:
+    """Edit lines with the keys of Emacs, or of vi."""
+    desk.prompt("editing")
+    if desk.switch_editing is not None:
+        desk.switch_editing(keys)
+    return said(f"lines are edited with the keys of {keys}")
+
+
+async def quit_(_desk: Desk) -> Answer:
+    """Leave the console; where the run started it, this ends the run.
+
+    A console that was attached leaves the run as it is, with its rules in force. Ctrl-D does the same.
+    """
+    raise LeaveError(0)
+
+
+async def detach(desk: Desk) -> Answer:
+    """Leave the console, and let the run go on."""
+    raise LeaveError(DETACHED if desk.attached else 0)

@@ -1,0 +1,216 @@
+"""What may come next on a line: commands and their arguments from the registry, rules from the proxy, names that live.
+
+What there is now (connections, rules, tags of tasks, PDUs in hand) is asked of the proxy, and remembered for a second.
+A proxy that does not answer at once is not waited for: then nothing is offered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from iscsiproxy.api.client import ApiError, Unreachable
+from iscsiproxy.console.arguments import Argument, Choice, InHand, Rest, bind
+from iscsiproxy.console.command import Command
+from iscsiproxy.console.desk import Desk
+from iscsiproxy.console.grammar import Word, head_of, split
+from iscsiproxy.console.views.state import tag
+from iscsiproxy.errors import FileError
+
+__all__ = ["Choices", "Suggestion"]
+
+#: How long is remembered what there is, and how long an answer is waited for, in seconds
+_FRESH: Final = 1.0
+_PATIENCE: Final = 0.4
+#: What stands before a tag of a task
+_TAG: Final = re.compile(r"(?:ITT|RefTaskTag)\s*(?:==|!=|=|in\s*\((?:[^()]*,)?)\s*(?P<word>\w*)$")
+#: What makes a line of the language of a part of one: the kind of part, and what stands before it then
+_PARTS: Final = {"pattern": "hold ", "template": "inject ", "changes": "set "}
+_MOST_FILES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A word that may stand from the character `start` on, and what it is."""
+
+    text: str
+    start: int
+    help: str = ""
+
+
+class Choices:
+    """What may come next, by what a desk knows."""
+
+    def __init__(self, desk: Desk, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._known: dict[str, tuple[float, Any]] = {}
+        self._sources: dict[str, Callable[[], Awaitable[Iterable[tuple[str, str]]]]] = {
+            "armable": self._armable,
+            "conns": self._conns,
+            "held": self._held,
+            "rules": self._rules,
+            "scenarios": self._scenarios,
+            "sessions": self._sessions,
+            "topics": self._topics,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Choices of {self._desk!r}>"
+
+    async def at(self, line: str) -> list[Suggestion]:
+        """Give what may come next behind a line that was typed so far."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self._next(line)
+        except (TimeoutError, ApiError, Unreachable):
+            return []
+
+    async def _next(self, line: str) -> list[Suggestion]:
+        head = head_of(line)
+        if head is None or (head.end == len(line) and not line.strip().startswith("#")):
+            return await self._heads(line, head.start if head is not None else len(line)) if "#" not in line else []
+        command = self._desk.commands.find(head.text)
+        if command is None or command.is_rule(line[head.end :], await self._desk.vocabulary()):
+            return await self._rule(line, "", 0)
+        found = await self._arguments(command, line, head)
+        if command.rule_if is not None:
+            known = {one.text for one in found}
+            found += [one for one in await self._rule(line, "", 0) if one.text not in known]
+        return found
+
+    async def _heads(self, line: str, start: int) -> list[Suggestion]:
+        """Offer commands, and acts behind them."""
+        words = {name: one.help for one in self._desk.commands for name in (one.name, *one.aliases)}
+        for act in (await self._desk.vocabulary()).acts:
+            words.setdefault(act.name, act.help)
+        return _begun(words.items(), line, start)
+
+    # --- arguments of commands ---
+
+    async def _arguments(self, command: Command, line: str, head: Word) -> list[Suggestion]:
+        words = list(split(line, head.end))
+        start = len(line) if not words or line[-1].isspace() else words.pop().start
+        behind = words[-1].text if words else ""
+        free = _free(command, line, head.end, start)
+        after = next((one for one in command.arguments if one.after == behind and not one.switch), None)
+        if after is not None:
+            return _begun(await self._of(after), line, start)
+        found: list[Suggestion] = []
+        for argument in free:
+            if argument.after:
+                found += _begun([(argument.after, "")], line, start)
+            elif argument.kind.source in _PARTS:
+                found += await self._part(command, argument, line, head.end)
+            else:
+                found += _begun(await self._of(argument, line[start:]), line, start)
+        return found
+
+    async def _part(self, command: Command, argument: Argument, line: str, end: int) -> list[Suggestion]:
+        """Offer what may come next in a part of the language that a command takes."""
+        begin = end + len(line[end:]) - len(line[end:].lstrip())
+        values = _bound(command, line, end)
+        if argument.name in values:
+            begin = line.rindex(values[argument.name])
+        elif values and not line[-1].isspace():
+            return []
+        return await self._rule(line, _PARTS[argument.kind.source], begin if line[begin:] else len(line))
+
+    async def _of(self, argument: Argument, begun: str = "") -> Iterable[tuple[str, str]]:
+        """Give the words that an argument may be."""
+        kind = argument.kind
+        words = [(word, "") for word in kind.words] if isinstance(kind, Choice | InHand) else []
+        if kind.source == "files" or (kind.source == "armable" and begun):
+            words += await asyncio.to_thread(_files, begun)
+        if kind.source in self._sources:
+            words += await self._sources[kind.source]()
+        return words
+
+    # --- what there is ---
+
+    async def _fresh(self, name: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        at, known = self._known.get(name, (float("-inf"), None))
+        if self._clock() - at > _FRESH:
+            known = await ask()
+            self._known[name] = (self._clock(), known)
+        return known
+
+    async def _conns(self) -> Iterable[tuple[str, str]]:
+        found = await self._fresh("conns", self._desk.api.connections)
+        return [(str(one.id), f"{one.phase}, {one.address}") for one in found]
+
+    async def _sessions(self) -> Iterable[tuple[str, str]]:
+        found = await self._fresh("sessions", self._desk.api.sessions)
+        return [(str(one.id), f"{one.type}, {one.InitiatorName or '?'}") for one in found]
+
+    async def _held(self) -> Iterable[tuple[str, str]]:
+        return [(str(one.n), one.summary) for one in await self._fresh("held", self._desk.api.held)]
+
+    async def _rules(self) -> Iterable[tuple[str, str]]:
+        found = await self._fresh("rules", self._desk.api.rules)
+        scenarios = {one.scenario: "a scenario" for one in found}
+        return [*scenarios.items(), *((one.name, one.text) for one in found)]
+
+    async def _scenarios(self) -> Iterable[tuple[str, str]]:
+        found = await self._fresh("rules", self._desk.api.rules)
+        return [(name, "") for name in dict.fromkeys(one.scenario for one in found)]
+
+    async def _armable(self) -> Iterable[tuple[str, str]]:
+        found = await self._fresh("rules", self._desk.api.rules)
+        shipped = (await self._desk.vocabulary()).scenarios
+        disarmed = [(one.name, one.text) for one in found if not one.armed and not one.once]
+        return [*disarmed, *((name, "a scenario that ships") for name in shipped)]
+
+    async def _topics(self) -> Iterable[tuple[str, str]]:
+        words = {one.name: one.help for one in self._desk.commands}
+        return {**{one.name: one.help for one in (await self._desk.vocabulary()).acts}, **words}.items()
+
+    # --- lines of the language ---
+
+    async def _rule(self, line: str, before: str, begin: int) -> list[Suggestion]:
+        """Ask the proxy what may come next in a rule: what stands from `begin` on, with `before` in front of it."""
+        found = _TAG.search(line)
+        tags: list[Suggestion] = []
+        if found is not None:
+            tasks = await self._fresh("tasks", self._desk.api.tasks)
+            tags = _begun([(tag(one.ITT), one.command) for one in tasks], line, found.start("word"))
+        text = before + line[begin:]
+        candidates = await self._desk.api.complete(line=text, cursor=len(text))
+        shift = begin - len(before)
+        return tags + [Suggestion(one.text, one.start + shift, one.help) for one in candidates]
+
+
+def _begun(words: Iterable[tuple[str, str]], line: str, start: int) -> list[Suggestion]:
+    """Offer the words that begin with what stands from `start` on."""
+    begun = line[start:]
+    return [Suggestion(word, start, about) for word, about in words if word.startswith(begun)]
+
+
+def _bound(command: Command, line: str, end: int) -> dict[str, Any]:
+    try:
+        return bind(command.name, command.arguments, line, end)
+    except FileError:
+        return {}
+
+
+def _free(command: Command, line: str, end: int, start: int) -> list[Argument]:
+    """Give the arguments that may still come behind the words before `start`."""
+    values = _bound(command, line[:start], end)
+    return [one for one in command.arguments if one.many or one.name not in values or isinstance(one.kind, Rest)]
+
+
+def _files(begun: str) -> list[tuple[str, str]]:
+    """List the directories and YAML files that begin so."""
+    head, slash, _ = begun.rpartition("/")
+    directory = Path(head + slash or ".").expanduser()
+    try:
+        found = sorted(directory.iterdir())[:_MOST_FILES]
+    except (OSError, RuntimeError):
+        return []
+    shown = [one for one in found if not one.name.startswith(".") and (one.is_dir() or one.suffix in (".yaml", ".yml"))]
+    return [(f"{head}{slash}{one.name}{'/' if one.is_dir() else ''}", "") for one in shown]

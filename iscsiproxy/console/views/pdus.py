@@ -1,0 +1,103 @@
+"""PDUs in full, and those in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from iscsiproxy.api.models import Held, Injected, PduView, Timer
+from iscsiproxy.console.lines import Line, Piece, cut, line, table
+
+__all__ = ["held", "held_line", "injected", "pdu", "timer_text"]
+
+#: Bytes of a line of a dump
+_DUMP: Final = 16
+#: The length of a basic header segment, and the unit of TotalAHSLength (RFC 7143 11.2)
+_HEADER: Final = 48
+_WORD: Final = 4
+_OTHER: Final = {"initiator": "target", "target": "initiator"}
+
+
+def pdu(one: PduView, width: int) -> Iterator[Line]:
+    """Show all of a PDU: where it was seen, what was done to it, its fields and data, its header as bytes."""
+    direction = f"to the {one.leg}" if one.event == "delivered" else f"from the {one.leg}"
+    yield cut(
+        line(("name", f"{one.n} {one.label}"), f"  {one.event} {direction}, conn {one.conn}, {one.at:.6f}s"), width
+    )
+    if one.of is not None and one.of != one.n:
+        yield line(f"of event {one.of}")
+    if one.rules:
+        yield line("rules ", ("fault", ", ".join(one.rules)))
+    for change in one.changes:
+        yield cut(line("changed ", ("changed", change)), width)
+    for text in one.lines:
+        yield cut(line(text), width)
+    head = _HEADER + _WORD * next((field.value for field in one.fields if field.name == "TotalAHSLength"), 0)
+    yield line(("head", f"header, {head} bytes"))
+    for text in dump(one.raw.replace(" ", "")[: 2 * head]):
+        yield cut(line(text), width)
+
+
+def dump(raw: str) -> Iterator[str]:
+    """Lay hexadecimal digits out, 16 bytes a line, with what can be printed of them."""
+    pairs = [raw[at : at + 2] for at in range(0, len(raw), 2)]
+    for at in range(0, len(pairs), _DUMP):
+        row = pairs[at : at + _DUMP]
+        left, right = " ".join(row[:8]), " ".join(row[8:])
+        shown = "".join(map(_shown, row))
+        yield f"  {at:04x}  {left:<23}  {right:<23}  {shown}"
+
+
+def _shown(pair: str) -> str:
+    try:
+        sign = chr(int(pair, 16))
+    except ValueError:  # hidden
+        return "?"
+    return sign if sign.isascii() and sign.isprintable() else "."
+
+
+def timer_text(timer: Timer, left: float | None = None) -> str:
+    """Tell which timer of a peer runs out next, and when."""
+    seconds = timer.left if left is None else left
+    return f"{timer.what} {max(seconds, 0.0):.1f}s ({timer.end})"
+
+
+def held(found: Sequence[Held], now: float, width: int) -> Iterator[Line]:
+    """List the PDUs in hand, oldest first."""
+    if not found:
+        yield line("nothing is held")
+        return
+    rows: list[tuple[Piece | str, ...]] = [
+        (
+            ("held", str(one.n)),
+            str(one.conn),
+            f"{one.leg[0].upper()} → {_OTHER[one.leg][0].upper()}",
+            f"{max(now - one.since, 0.0):.1f}s",
+            timer_text(one.timer) if one.timer is not None else "-",
+            one.until,
+            one.summary,
+        )
+        for one in found
+    ]
+    lines = table(("N", "CONN", "WAY", "HELD", "TIMER", "UNTIL", "PDU"), rows, right=(0, 1, 3))
+    yield cut(lines[0], width)
+    for one, row in zip(found, lines[1:], strict=True):
+        yield cut(row, width)
+        for change in one.changes:
+            yield cut(line("    ", ("changed", change)), width)
+
+
+def held_line(one: Held, what: str) -> Line:
+    """Tell what became of a PDU in hand."""
+    changes = f" ({'; '.join(one.changes)})" if one.changes else ""
+    return line(("held", f"{what} "), ("name", str(one.n)), f" {one.summary}", ("changed", changes))
+
+
+def injected(done: Injected, width: int) -> Iterator[Line]:
+    """Show what was sent and what answered it."""
+    for what, one in (("sent", done.sent), ("answer", done.answer)):
+        if one is None:
+            yield line(("bad", f"{what:6} "), "nothing" if what == "sent" else "none came in that time")
+        else:
+            style = "changed" if what == "sent" else "target"
+            yield cut(line((style, f"{what:6} "), ("name", f"{one.n} "), one.summary), width)

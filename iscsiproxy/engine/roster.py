@@ -1,0 +1,107 @@
+"""Rules that come and go while connections last: the scenarios there are, and how they come into force."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from iscsiproxy.engine.looking import Looking
+from iscsiproxy.engine.machines import ActiveMachine
+from iscsiproxy.engine.rules import ActiveRule, Counts
+from iscsiproxy.language.spec import Scenario
+from iscsiproxy.session.snapshot import Phase
+from iscsiproxy.wire.opcodes import End
+
+__all__ = ["Roster"]
+
+#: How many rules that were taken out still have their counts told.
+_MAX_PAST = 1024
+
+
+class Roster(Looking):
+    """The scenarios in force. What is done here takes effect between two PDUs, never inside one."""
+
+    def rules(self) -> tuple[ActiveRule, ...]:
+        """Give the rules there are, in the order in which they act."""
+        return tuple(self._rules)
+
+    def waiting(self) -> Counter[str]:
+        """Count the firings of rules, by full name, that wait for something."""
+        return Counter(chain.pausing[1].rule.name for chain in self._waiting if chain.pausing is not None)
+
+    def counters(self) -> tuple[Counts, ...]:
+        """Give the counts of every rule, in the order of the files."""
+        return (*self._past, *(rule.counts for rule in self._rules))
+
+    def unfired(self) -> tuple[str, ...]:
+        """Name the rules that had to fire and never did."""
+        return tuple(rule.name for rule in self._rules if not rule.rule.optional and not rule.counts.fired)
+
+    def adopt(self, scenario: Scenario, *, only: Collection[int] | None = None) -> None:
+        """Take in one more scenario, whose rules come into force behind all others; `only`: on these connections.
+
+        To be called by way of `asked`. No other scenario has its name.
+        """
+        rules, machines = self._enrol(scenario, active=True)
+        self.standing += [one for one in self.negotiations if one.rule.startswith(f"{scenario.name}/")]
+        for rule in rules:
+            rule.only = None if only is None else frozenset(only)
+        self._compile()
+        self._begin(rules, machines)
+
+    def dismiss(self, scenario: str) -> None:
+        """Take a scenario out: its rules are over, what they hold goes on, what they stall too.
+
+        To be called by way of `asked`. What it has begun and others rely on (numbers, logins under way) goes on.
+        """
+        mine = f"{scenario}/"
+        for rule in self._rules:
+            if rule.name.startswith(mine):
+                rule.retire()
+        for machine in self._machines:
+            for rule in machine.copies():
+                if rule.name.startswith(mine):
+                    rule.retire()
+        for negotiation in self.negotiations:
+            if negotiation.rule.startswith(mine):
+                negotiation.active = False
+        for chain in list(self._waiting):
+            if chain.pausing is not None and chain.pausing[1].rule.name.startswith(mine):
+                if not chain.pausing[0].silences:  # a stall tells of its end itself
+                    chain.pausing[1].report("ended", f"{scenario} was taken out")
+                self.proceed(chain, "ended")
+        self._forget([rule for rule in self._rules if rule.name.startswith(mine)])
+
+    def _forget(self, rules: Collection[ActiveRule]) -> None:
+        """Drop rules that are over, and what there is of their scenarios."""
+        gone = {id(rule) for rule in rules}
+        books = {id(rule.captures) for rule in rules}
+        names = {rule.scenario for rule in rules}
+        self._past += [rule.counts for rule in rules]
+        del self._past[:-_MAX_PAST]
+        self._rules = [rule for rule in self._rules if id(rule) not in gone]
+        self._machines = [one for one in self._machines if one.name.partition("/")[0] not in names]
+        self._books = [book for book in self._books if id(book) not in books]
+        self._scenarios = [one for one in self._scenarios if one.name not in names]
+        self._reached -= names
+        self._compile()
+
+    def switch(self, rules: Collection[str], *, on: bool) -> None:
+        """Bring rules into force, or take them out, by their full names; what comes into force begins anew."""
+        for rule in self._rules:
+            if rule.name in rules:
+                rule.switch(on, self.bring)
+
+    # --- inside ---
+
+    def _begin(self, rules: Sequence[ActiveRule], machines: Sequence[ActiveMachine]) -> None:
+        for rule in rules:
+            if rule.in_force:
+                self.bring(rule)
+        for machine in machines:
+            machine.start([self._look(conn, End.INITIATOR, n=0) for conn in self._conns])
+        for conn in self.open_connections():
+            # Where full feature phase came first, it is now that both are ready.
+            look = self._look(conn, End.INITIATOR, event="full-feature", n=self._connects.get(conn, 0))
+            if look.view.conn.phase is Phase.FULL_FEATURE:
+                self._see(rules, look)
