@@ -174,6 +174,7 @@ class Operations:
     recording = asks(operations.RECORDING)
     record = asks(operations.RECORD, sends=models.RecordingSwitch)
     save = asks(operations.SAVE, of=str, sends=models.Saving)
+    complete = asks(operations.COMPLETE, sends=models.CompletionQuery)
     vocabulary = asks(operations.VOCABULARY)
 
 

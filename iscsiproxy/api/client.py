@@ -13,11 +13,12 @@ given by name: `proxy.kill(3, how="fin")`. What the proxy refuses raises `ApiErr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
+import httpcore
 import httpx
 
 from iscsiproxy.api import operations
@@ -119,6 +120,23 @@ def _opens(follow: Callable[[C, EventQuery], E], query: Callable[P, EventQuery])
 # --- for plain programs --------------------------------------------------------------------------------------------
 
 
+class _UnixBackend(httpcore.SyncBackend):
+    """Connects to Unix sockets that are answered: of others httpcore would leave a socket open."""
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        if not is_answered(Path(path)):
+            raise httpcore.ConnectError("nobody listens there")
+        return super().connect_unix_socket(path, timeout, socket_options)
+
+
+class _UnixTransport(httpx.HTTPTransport):
+    def __init__(self, path: Path) -> None:
+        super().__init__(uds=str(path))
+        self._pool = httpcore.ConnectionPool(uds=str(path), network_backend=_UnixBackend())
+
+
 class Client(Waiting):
     """A client for plain programs.
 
@@ -138,7 +156,7 @@ class Client(Waiting):
         self.address = _resolved(address, token, known=transport is not None)
         self._timeout = timeout
         if transport is None and self.address.path is not None:
-            transport = httpx.HTTPTransport(uds=str(self.address.path))
+            transport = _UnixTransport(self.address.path)
         self._http = httpx.Client(transport=transport, **_settings(self.address))
 
     def __repr__(self) -> str:

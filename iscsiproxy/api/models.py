@@ -15,8 +15,10 @@ __all__ = [
     "Act",
     "Armed",
     "Arming",
+    "Candidate",
     "Cleared",
-    "Clearing",
+    "Completion",
+    "CompletionQuery",
     "Connection",
     "Edit",
     "End",
@@ -302,10 +304,6 @@ class RuleSwitch(_Asked, frozen=True, kw_only=True):
     armed: bool
 
 
-class Clearing(_Asked, frozen=True, kw_only=True):
-    """What to clear: everything."""
-
-
 class Cleared(_Told, frozen=True, kw_only=True):
     """What was cleared: rules taken out, PDUs let go, stalls ended.
 
@@ -565,6 +563,37 @@ class Act(_Told, frozen=True, kw_only=True):
     main: str | None
     params: tuple[Param, ...]
     fields: bool
+
+
+class CompletionQuery(_Asked, frozen=True, kw_only=True):
+    """A line that is being typed, up to its end or with the cursor elsewhere.
+
+    `form`: a whole `line`, only the `acts` of an edit (of the held PDU `n`), or a `pattern` alone.
+    """
+
+    line: Annotated[str, Meta(max_length=4096)] = ""
+    cursor: Number | None = None
+    form: Literal["line", "acts", "pattern"] = "line"
+    n: Number | None = None
+
+
+class Candidate(_Told, frozen=True, kw_only=True):
+    """A word that may stand at the cursor; `kind` says what it is."""
+
+    text: str
+    kind: str
+    help: str
+
+
+class Completion(_Told, frozen=True, kw_only=True):
+    """What may stand at the cursor, in the place of the characters from `start` on.
+
+    `kinds` are all kinds of words that may; some have no list here: a `capture`, a `rule`, a `number`, a `duration`.
+    """
+
+    start: int
+    kinds: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
 
 
 class Vocabulary(_Told, frozen=True, kw_only=True):

@@ -274,6 +274,14 @@ SAVE = Operation[_M.ScenarioText](
     answer=_M.ScenarioText,
     refusals=(409,),
 )
+COMPLETE = Operation[_M.Completion](
+    name="complete",
+    method="GET",
+    path="/v1/completion",
+    help="what may come next in a line of the language that is being typed",
+    query=_M.CompletionQuery,
+    answer=_M.Completion,
+)
 VOCABULARY = Operation[_M.Vocabulary](
     name="vocabulary",
     method="GET",
@@ -313,5 +321,6 @@ OPERATIONS: Final[tuple[Operation[Any], ...]] = (
     RECORDING,
     RECORD,
     SAVE,
+    COMPLETE,
     VOCABULARY,
 )

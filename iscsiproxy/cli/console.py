@@ -20,7 +20,7 @@ __all__ = ["command"]
 _EPILOG = """\b
 Examples:
   iscsiproxy console
-  iscsiproxy console -e 'drop Data-Out where DataSN == 2 nth 1' -e rules
+  iscsiproxy console -e 'delay 200ms Data-In every 3' -e rules
   iscsiproxy console --json -e 'watch SCSI-Command count 10'
   iscsiproxy console 127.0.0.1:8080 --yes -f session.txt
 """

@@ -84,14 +84,17 @@ async def lines_of(stream: TextIO) -> AsyncIterator[str]:
             yield line
         return
     # A thread that reads could not be told to stop.
+    blocking = os.get_blocking(stream.fileno())
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), stream
     )
     try:
-        while line := await reader.readline():
-            yield line.decode(errors="replace")
+        while text := await reader.readline():
+            yield text.decode(errors="replace")
     finally:
+        # Others may have the same terminal or pipe.
+        os.set_blocking(stream.fileno(), blocking)
         transport.close()
 
 

@@ -24,11 +24,11 @@ GROUPS: Final = {
     "state": "what there is",
     "watching": "what happens",
     "rules": "faults",
-    "holding": "PDUs in hand",
-    "wire": "by hand, on the wire",
-    "recording": "from the keyboard to a file",
-    "scripts": "for scripts",
-    "console": "the console itself",
+    "holding": "PDUs held",
+    "wire": "on the wire",
+    "recording": "files",
+    "scripts": "scripts",
+    "console": "console",
 }
 
 Run: TypeAlias = Callable[..., Coroutine[Any, Any, Answer]]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from iscsiproxy.api.client import ApiError, Unreachable
 from iscsiproxy.console.arguments import Argument, Choice, InHand, Rest, bind
@@ -29,8 +29,9 @@ _FRESH: Final = 1.0
 _PATIENCE: Final = 0.4
 #: What stands before a tag of a task
 _TAG: Final = re.compile(r"(?:ITT|RefTaskTag)\s*(?:==|!=|=|in\s*\((?:[^()]*,)?)\s*(?P<word>\w*)$")
-#: What makes a line of the language of a part of one: the kind of part, and what stands before it then
-_PARTS: Final = {"pattern": "hold ", "template": "inject ", "changes": "set "}
+#: Parts of the language that commands take
+_PARTS: Final = frozenset({"pattern", "template", "changes"})
+Form: TypeAlias = Literal["line", "acts", "pattern"]
 _MOST_FILES: Final = 200
 
 
@@ -77,11 +78,11 @@ class Choices:
             return await self._heads(line, head.start if head is not None else len(line)) if "#" not in line else []
         command = self._desk.commands.find(head.text)
         if command is None or command.is_rule(line[head.end :], await self._desk.vocabulary()):
-            return await self._rule(line, "", 0)
+            return await self._language(line, 0)
         found = await self._arguments(command, line, head)
         if command.rule_if is not None:
             known = {one.text for one in found}
-            found += [one for one in await self._rule(line, "", 0) if one.text not in known]
+            found += [one for one in await self._language(line, 0) if one.text not in known]
         return found
 
     async def _heads(self, line: str, start: int) -> list[Suggestion]:
@@ -110,16 +111,6 @@ class Choices:
             else:
                 found += _begun(await self._of(argument, line[start:]), line, start)
         return found
-
-    async def _part(self, command: Command, argument: Argument, line: str, end: int) -> list[Suggestion]:
-        """Offer what may come next in a part of the language that a command takes."""
-        begin = end + len(line[end:]) - len(line[end:].lstrip())
-        values = _bound(command, line, end)
-        if argument.name in values:
-            begin = line.rindex(values[argument.name])
-        elif values and not line[-1].isspace():
-            return []
-        return await self._rule(line, _PARTS[argument.kind.source], begin if line[begin:] else len(line))
 
     async def _of(self, argument: Argument, begun: str = "") -> Iterable[tuple[str, str]]:
         """Give the words that an argument may be."""
@@ -172,17 +163,42 @@ class Choices:
 
     # --- lines of the language ---
 
-    async def _rule(self, line: str, before: str, begin: int) -> list[Suggestion]:
-        """Ask the proxy what may come next in a rule: what stands from `begin` on, with `before` in front of it."""
-        found = _TAG.search(line)
-        tags: list[Suggestion] = []
-        if found is not None:
-            tasks = await self._fresh("tasks", self._desk.api.tasks)
-            tags = _begun([(tag(one.ITT), one.command) for one in tasks], line, found.start("word"))
+    async def _part(self, command: Command, argument: Argument, line: str, end: int) -> list[Suggestion]:
+        """Offer what may come next in a part of the language that a command takes."""
+        begin = end + len(line[end:]) - len(line[end:].lstrip())
+        values = _bound(command, line, end)
+        if argument.name in values:
+            begin = line.rindex(values[argument.name])
+        elif values:
+            if not line[-1].isspace():
+                return []
+            begin = len(line)
+        match argument.kind.source:
+            case "pattern":
+                return await self._language(line, begin, form="pattern")
+            case "template":
+                return await self._language(line, begin, before="inject ")
+        held = values.get("n")
+        n = held if isinstance(held, int) else None
+        found = await self._language(line, begin, form="acts", n=n)
+        if " " not in line[begin:] or "=" in line[begin:].split(maxsplit=1)[0]:
+            found += await self._language(line, begin, before="set ", form="acts", n=n)
+        return found
+
+    async def _language(
+        self, line: str, begin: int, *, before: str = "", form: Form = "line", n: int | None = None
+    ) -> list[Suggestion]:
+        """Ask the proxy what may come next behind what stands from `begin` on, with `before` in front of it."""
         text = before + line[begin:]
-        candidates = await self._desk.api.complete(line=text, cursor=len(text))
-        shift = begin - len(before)
-        return tags + [Suggestion(one.text, one.start + shift, one.help) for one in candidates]
+        found = await self._desk.api.complete(line=text, form=form, n=n)
+        start = max(found.start - len(before) + begin, begin)
+        words = [Suggestion(one.text, start, one.help) for one in found.candidates]
+        if "rule" in found.kinds:
+            words += _begun(await self._rules(), line, start)
+        if (tagged := _TAG.search(line)) is not None:
+            tasks = await self._fresh("tasks", self._desk.api.tasks)
+            words += _begun([(tag(one.ITT), one.command) for one in tasks], line, tagged.start("word"))
+        return words
 
 
 def _begun(words: Iterable[tuple[str, str]], line: str, start: int) -> list[Suggestion]:

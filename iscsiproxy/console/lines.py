@@ -127,7 +127,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[Piece | str]], *, right: 
     widths = [max(columns(text) for _, text in column) for column in zip(*lines, strict=True)]
     return [
         tuple(
-            (style, pad(text, widths[at], right=at in at_right) + ("  " if at < len(widths) - 1 else ""))
+            (style, pad(text, widths[at], right=at in at_right) + "  " if at < len(widths) - 1 else text)
             for at, (style, text) in enumerate(row)
         )
         for row in lines

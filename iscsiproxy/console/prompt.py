@@ -262,7 +262,7 @@ class _Prompt:
 
         @keys.add("f9")
         @keys.add("c-x", "c-c")
-        def panic(event: KeyPressEvent) -> None:
+        def panic(_event: KeyPressEvent) -> None:
             self._group.create_task(self._panic())
 
         return keys

@@ -27,6 +27,7 @@ from iscsiproxy.language.vocabulary import (
     Type,
     field_names,
     item_of,
+    shared_field,
 )
 from iscsiproxy.wire.opcodes import GROUPS, LABELS, Opcode, sender_of
 
@@ -177,6 +178,8 @@ def _assigned(name: str, opcodes: frozenset[int]) -> Iterator[Candidate]:
     head, _, key = name.partition(".")
     if head == "text":
         yield from words(key_words(key) or (), "value")
+        return
+    if head not in OWN_NAMES and shared_field(opcodes, name) is None:
         return
     try:
         kind = path_type(opcodes, name, NOWHERE, "")

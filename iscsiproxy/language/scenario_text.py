@@ -43,6 +43,7 @@ def scenario_text(
     about: str = "",
     victim: Victim | None = None,
     traffic: Mapping[str, str] | None = None,
+    timing: Mapping[str, str] | None = None,
 ) -> str:
     """Write the file of a scenario, which `load` reads again to the same rules.
 
@@ -55,8 +56,10 @@ def scenario_text(
     lines = yaml_lines(_table({key: Scalar(text, NOWHERE) for key, text in head.items() if text}))
     if about:
         lines += text_lines("about", about)
-    if traffic:
-        lines += yaml_lines(_table({"traffic": _table({key: Scalar(text, NOWHERE) for key, text in traffic.items()})}))
+    for key, given in (("traffic", traffic), ("timing", timing)):
+        if given:
+            values = _table({name: Scalar(text, NOWHERE) for name, text in given.items()})
+            lines += yaml_lines(_table({key: values}))
     lines.append("rules:")
     for one in filed:
         first, *rest = yaml_lines(_rule(one, acts), 4)

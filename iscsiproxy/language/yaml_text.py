@@ -91,7 +91,7 @@ def _flow(node: Node) -> str:
 def _text(scalar: Scalar, frame: str) -> str:
     """Write a text so that it is read as it is inside the frame; one in quotes stays in quotes."""
     text = scalar.text
-    if not scalar.quoted and _fits(text, text, frame):
+    if text and not scalar.quoted and _fits(text, text, frame):
         return text
     ways = (f'"{text}"', "'" + text.replace("'", "''") + "'")
     return next((way for way in ways if _fits(way, text, frame)), f'"{"".join(_escaped(text))}"')

@@ -73,6 +73,7 @@ class Backstage:
         self._plains = 0
         self._found: tuple[Finding, ...] = ()
         self._play: Play | None = None
+        self._ending = trio.Lock()
 
     def __repr__(self) -> str:
         state = "ended" if not self._thread.is_alive() else "with a block" if self._play is not None else "unarmed"
@@ -218,7 +219,7 @@ class Backstage:
         if self._play.over.is_set():
             await self._unarm()
             if self._play.error is not None:
-                await self._end()
+                await self._end(self._play)
 
     async def end_block(self) -> RunResult | bool:
         """Take note that the block has ended; give the result, or whether good I/O is wanted over a new session."""
@@ -234,11 +235,12 @@ class Backstage:
 
     async def abort(self, plan: RunPlan) -> RunResult | None:
         """End the run of that plan as it is, and give what it came to; None if it is not that which goes on."""
-        if self._play is None or self._play.plan is not plan:
+        play = self._play
+        if play is None or play.plan is not plan:
             return None
-        self._play.interrupt.set()
-        await self._play.over.wait()
-        return await self._end()
+        play.interrupt.set()
+        await play.over.wait()
+        return await self._end(play)
 
     async def play(self, plan: RunPlan) -> RunResult:
         """Do a whole run, without a block."""
@@ -268,15 +270,17 @@ class Backstage:
         self._nursery.start_soon(play.run)
 
     async def _step(self) -> RunResult | bool:
-        assert self._play is not None
-        anew = await self._play.wanted()
-        return await self._end() if anew is None else anew
-
-    async def _end(self) -> RunResult:
-        play, self._play = self._play, None
+        play = self._play
         assert play is not None
-        if self._plain is None:
-            await self._unarm()
+        anew = await play.wanted()
+        return await self._end(play) if anew is None else anew
+
+    async def _end(self, play: Play) -> RunResult:
+        # Who waited for it, and was interrupted in that, waits here still: both may come by.
+        async with self._ending:
+            if self._play is play and self._plain is None:
+                await self._unarm()
+            self._play = None if self._play is play else self._play
         if play.error is not None:
             raise play.error
         assert play.result is not None

@@ -172,8 +172,10 @@ def pytest_runtest_makereport(
 def _told(proxy: Proxy, already: str) -> Iterator[str]:
     """Tell what was no pass, but for what stands there already."""
     for run in proxy.runs:
-        if run.over and run.verdict != "pass" and (text := run.verdict.explain()) not in already:
-            yield f"{text}\n    again: {proxy.again}"
+        if run.over and run.verdict != "pass":
+            text = run.verdict.explain()
+            if text.partition("\n")[0] not in already:
+                yield f"{text}\n    again: {proxy.again}"
     with suppress(IscsiProxyError):  # of a proxy that has ended by itself the end of the fixture tells
         findings = proxy.findings
         if findings:

@@ -60,6 +60,7 @@ class FakeControl:
         assert answers.keys() <= _NAMES
         self.answers = answers
         self.asked: list[tuple[Any, ...]] = []
+        self.calls = 0
         self.crashes: list[Exception] = []
         self.streams: list[FakeStream] = []
 
@@ -82,6 +83,9 @@ class FakeControl:
             raise refusal
         self.streams.append(FakeStream())
         return self.streams[-1]
+
+    def called(self) -> None:
+        self.calls += 1
 
     def crashed(self, error: Exception) -> None:
         self.crashes.append(error)

@@ -172,7 +172,8 @@ def test_invariants_of_both_ends_are_held(tmp_path: Path) -> None:
 
 def test_what_is_done_unarmed_is_judged_too(proxy: Proxy) -> None:
     assert write_and_read(proxy.url) == [True, True]
-    assert len(proxy.findings) == 0
+    clean = proxy.findings
+    assert clean == ()
     write_and_read(proxy.url, quirk="libiscsi-expstatsn")
     found = proxy.findings
     assert [(one.verdict, one.rule) for one in found] == [("fail", "I-011")]

@@ -42,6 +42,9 @@ class Controls(Protocol):
     def events(self, query: EventQuery) -> Stream:
         """Open a stream of events. Raises Refusal."""
 
+    def called(self) -> None:
+        """Take note that somebody asks for something."""
+
     def crashed(self, error: Exception) -> None:
         """Take note of an error of ours: the run proves nothing any more."""
 
@@ -177,6 +180,7 @@ class _Resource:
         query = read_query(operation, scope["query_string"])
         body = read_body(operation, scope[_BODY])
         given += [one for one in (query, body) if one is not None]
+        self._control.called()
         answer = getattr(self._control, operation.name)(*given)
         return await answer if inspect.isawaitable(answer) else answer
 

@@ -17,7 +17,7 @@ from iscsiproxy.errors import FileError, UserError
 from iscsiproxy.language.harm import harm_of
 from iscsiproxy.language.line import Line, load_line, read_line
 from iscsiproxy.language.loader import load_all
-from iscsiproxy.language.spec import Rule as SpecRule
+from iscsiproxy.language.rendering import as_line
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy.relay import Relay
 
@@ -241,12 +241,6 @@ def _scenario(text: str, file: str, settings: Mapping[str, str]) -> Scenario:
         wanted = ", ".join(f"{name}={value}" for name, value in found[0].axes.items())
         raise Refusal(400, f"{found[0].name} has a matrix of {len(found)} runs: choose one", hint=f"such as {wanted}")
     return found[0]
-
-
-def as_line(rule: SpecRule) -> str:  # until the language has it
-    """Write a rule as a line."""
-    acts = "; ".join(act.text or act.name for act in rule.do) or "note"
-    return f"{acts} when {' or '.join(moment.text for moment in rule.when)}"
 
 
 def _listed(conns: Iterable[int]) -> str:

@@ -33,6 +33,7 @@ from iscsiproxy.engine.byhand import Holding
 from iscsiproxy.engine.work import ActError
 from iscsiproxy.errors import FileError
 from iscsiproxy.journal.secrets import veil_text
+from iscsiproxy.language.completion import complete
 from iscsiproxy.language.harm import harmful_act
 from iscsiproxy.language.line import read_acts
 from iscsiproxy.language.spec import Scenario
@@ -95,7 +96,7 @@ class Control:
         self.history = History()
         self._keeping = Sink(self.history.take)
         self._armoury = Armoury(lambda: self._relay, run.library, scratch=run.scratch)
-        self._recorder = Recorder(lambda: self._relay.now)
+        self._recorder = Recorder(lambda: self._relay.now, self._busy)
         self._explaining = Explaining(self._state, scenarios)
         self._clients = 0
         self._readers = 0  #: those who want PDUs
@@ -146,6 +147,9 @@ class Control:
         """Take note of an error of this program; the run proves nothing any more."""
         self._relay.crashed(error, 0)
 
+    def _busy(self) -> int:
+        return sum(1 for _ in self._relay.trackers[End.INITIATOR].outstanding())
+
     def _follow(self) -> None:
         recent = self._relay.now - self._called < _LINGER
         self._relay.follow(self._run.always or self._clients > 0 or recent)
@@ -182,7 +186,7 @@ class Control:
             capture=None if run.capture is None else str(run.capture),
             sessions=len(sessions(relay)),
             connections=len(relay.pairs),
-            tasks=sum(1 for _ in relay.trackers[End.INITIATOR].outstanding()),
+            tasks=self._busy(),
             pdus=relay.looked,
             rules=len(rules),
             armed=sum(rule.armed and not rule.once for rule in rules),
@@ -228,6 +232,22 @@ class Control:
     def vocabulary(self) -> models.Vocabulary:
         """Give the words of the language."""
         return vocabulary(self._run.library.names())
+
+    def complete(self, query: models.CompletionQuery) -> models.Completion:
+        """Say what may come next in a line that is being typed."""
+        held = next((one for one in self._holdings() if one.n == query.n), None)
+        found = complete(
+            query.line,
+            len(query.line) if query.cursor is None else query.cursor,
+            acts=SPECS,
+            form=query.form,
+            opcodes=frozenset() if held is None else frozenset({held.pdu.opcode}),
+        )
+        return models.Completion(
+            start=found.start,
+            kinds=found.kinds,
+            candidates=tuple(models.Candidate(text=one.text, kind=one.kind, help=one.help) for one in found.candidates),
+        )
 
     # --- connections -------------------------------------------------------------------------------------------------
 
@@ -314,7 +334,6 @@ class Control:
         if relay.engine is not None:
             relay.carry_out(relay.engine.clear(relay.now))
         relay.refresh()
-        self._recorder.cleared()
         return models.Cleared(rules=rules, held=held, stalled=stalled, reset=differ)
 
     def explain(self, query: models.ExplanationQuery) -> tuple[models.Explanation, ...]:
@@ -360,31 +379,31 @@ class Control:
                 engine.edit(n, acts)
         except ActError as error:
             raise Refusal(409, f"that cannot be done to this {one.pdu.label}: {error}") from None
-        self._recorder.edited(one, edit.acts)
+        self._recorder.edited(one, edit.acts, self._nth(one))
         return self._held(self._holding(n))
 
     def release(self, n: int) -> models.Held:
         """Let a PDU go."""
-        one = self._holding(n)
+        one, nth = self._holding(n), self._nth(self._holding(n))
         with self._engine() as engine:
             engine.let_go(n)
-        self._recorder.let_go(one)
+        self._recorder.let_go(one, nth)
         return self._held(one)
 
     def drop(self, n: int) -> models.Held:
         """Let a PDU go nowhere."""
-        one = self._holding(n)
+        one, nth = self._holding(n), self._nth(self._holding(n))
         with self._engine() as engine:
             engine.drop(n)
-        self._recorder.let_go(one, dropped=True)
+        self._recorder.let_go(one, nth, dropped=True)
         return self._held(one)
 
     def step(self, n: int) -> models.Stepped:
         """Let a PDU go, and hold the next one of its connection."""
-        one = self._holding(n)
+        one, nth = self._holding(n), self._nth(self._holding(n))
         with self._engine() as engine:
             engine.step(n)
-        self._recorder.let_go(one)
+        self._recorder.let_go(one, nth)
         return models.Stepped(released=self._held(one))
 
     def _holdings(self) -> tuple[Holding, ...]:
@@ -398,6 +417,11 @@ class Control:
             hint = f"held are: {', '.join(str(one.n) for one in holdings) or 'none'}"
             raise Refusal(404, f"no PDU is held that came as event {n}", hint=hint)
         return found
+
+    def _nth(self, one: Holding) -> int:
+        """Tell which of all PDUs that its rule has matched this is; they came in this order."""
+        matched = sum(rule.matched for rule in self._armoury.rules() if rule.name == one.rule)
+        return max(1, matched - sum(other.rule == one.rule and other.n > one.n for other in self._holdings()))
 
     def _held(self, one: Holding) -> models.Held:
         view = show(one.pdu, n=one.n, at=one.at, conn=one.conn, leg=one.leg, kind="held")

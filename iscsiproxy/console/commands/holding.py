@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 import msgspec
 
 from iscsiproxy.api.client import ApiError
 from iscsiproxy.api.models import Held, Problem
-from iscsiproxy.console.answer import Answer, said
+from iscsiproxy.console.answer import Answer
 from iscsiproxy.console.arguments import Changes, HeldOrAll, HeldPdu
 from iscsiproxy.console.desk import Desk
 from iscsiproxy.console.grammar import split
@@ -23,17 +24,17 @@ _SET = "set "
 
 
 async def held(desk: Desk) -> Answer:
-    """List the PDUs in hand, and which timer of a peer runs out while they are."""
+    """List the PDUs in hand, and the timers that run meanwhile."""
     found = await desk.api.held()
     now = (await desk.api.proxy()).now if found else 0.0
     return Answer(data=found, view=partial(views.held, found, now))
 
 
-async def show(desk: Desk, n: HeldPdu | None = None) -> Answer:
-    """Show a PDU in full: all fields, texts, sense, digests, and its bytes.
+async def show(desk: Desk, n: HeldPdu | None = None, what: Literal["all"] | None = None) -> Answer:
+    """Show a PDU in full: its fields, texts, data, and bytes.
 
     N is the number of its event, as `watch`, `log` and `held` tell it; a PDU in hand is shown as it would go now.
-    Without N it is the one in hand.
+    Without N it is the one in hand. Of long data the beginning is shown, with `all` as much of it as is kept.
     """
     number = await desk.held(n)
     try:
@@ -42,7 +43,7 @@ async def show(desk: Desk, n: HeldPdu | None = None) -> Answer:
         if error.error != "not_found":
             raise
         found = await desk.api.pdu(number)
-    return Answer(data=found, view=partial(views.pdu, found))
+    return Answer(data=found, view=partial(views.pdu, found, everything=what == "all"))
 
 
 async def edit(desk: Desk, n: HeldPdu | None = None, changes: Changes | None = None) -> Answer:
@@ -83,13 +84,13 @@ async def release(desk: Desk, n: HeldOrAll | None = None) -> Answer:
         except ApiError as error:  # it has gone meanwhile
             if error.error != "not_found":
                 raise
-    return said(*(views.held_line(one, "released") for one in found), data=found)
+    return Answer(data=found, view=lambda width: [views.held_line(one, "released", width) for one in found])
 
 
 async def drop(desk: Desk, n: HeldPdu | None = None) -> Answer:
     """Let a PDU in hand go nowhere.
 
-    With more than a number it is the act `drop`: `help drop` tells of both.
+    With more than a number it is the act `drop`.
     """
     return _told(await desk.api.drop(await desk.held(n)), "dropped")
 
@@ -97,8 +98,8 @@ async def drop(desk: Desk, n: HeldPdu | None = None) -> Answer:
 async def step(desk: Desk, n: HeldPdu | None = None) -> Answer:
     """Let a PDU go, and hold the next one of its connection."""
     done = await desk.api.step(await desk.held(n))
-    return said(views.held_line(done.released, "released"), data=done)
+    return _told(done.released, "released", data=done)
 
 
-def _told(one: Held, what: str) -> Answer:
-    return said(views.held_line(one, what), data=one)
+def _told(one: Held, what: str, *, data: object = None) -> Answer:
+    return Answer(data=data or one, view=lambda width: [views.held_line(one, what, width)])

@@ -20,7 +20,7 @@ __all__ = ["note", "note_is_rule", "record", "save"]
 
 
 async def record(desk: Desk, how: Literal["on", "off"] | None = None) -> Answer:
-    """Begin to record what is armed and done by hand, or end it; without a word, show what was.
+    """Record what is armed and done by hand, or show what was.
 
     Recording begins from nothing. `save` makes a scenario of it.
     """
@@ -29,9 +29,10 @@ async def record(desk: Desk, how: Literal["on", "off"] | None = None) -> Answer:
 
 
 async def save(desk: Desk, name: NewName, file: Filename | None = None, armed: bool = False) -> Answer:
-    """Write what was recorded as a scenario file; with `--armed` the rules that are armed.
+    """Write what was recorded as a scenario file.
 
-    The file is NAME.yaml in the working directory if no other is named. It runs without a console.
+    With `--armed` it has the rules that are armed now. The file is NAME.yaml in the working directory if no other is
+    named. It runs without a console.
     """
     made = await desk.api.save(name, what="armed" if armed else None)
     path = _path(file or f"{name}.yaml")

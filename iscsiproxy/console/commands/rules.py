@@ -66,7 +66,7 @@ async def _outcome(desk: Desk, done: Armed) -> Answer:
 
 
 def _tells(event: Event) -> bool:
-    return event.event == "fired" or event.what in _OUTCOMES
+    return event.event in ("fired", "noted") or event.what in _OUTCOMES
 
 
 async def hold(desk: Desk, pattern: Pattern) -> Answer:
@@ -84,7 +84,7 @@ def is_always_a_rule(_command: Command, _rest: str, _vocabulary: Vocabulary) -> 
 
 
 async def arm(desk: Desk, what: FileOrRule, params: Pairs = ()) -> Answer:
-    """Arm a scenario that ships, a YAML file, or a rule that is disarmed.
+    """Arm a scenario that ships, a file, or a disarmed rule.
 
     A file may have the name of a scenario that ships: write `./data_out_lost.yaml`, or its ending. Parameters and axes
     of a matrix are set with `-p`. All of a scenario comes into force between two PDUs, or nothing does.
@@ -117,7 +117,7 @@ def _read(path: Path) -> str:
 
 
 async def disarm(desk: Desk, what: RuleName) -> Answer:
-    """Disarm a rule, all rules of a scenario, or `all`; `arm` brings them back."""
+    """Disarm a rule, a scenario, or `all`; `arm` brings them back."""
     known = await desk.api.rules()
     if what != "all":
         return await _switch(desk, what, known, armed=False)
@@ -137,13 +137,16 @@ async def _switch(desk: Desk, what: str, known: tuple[Rule, ...], *, armed: bool
 
 
 async def remove(desk: Desk, scenario: Scenario) -> Answer:
-    """Take a scenario out: what its rules hold goes on, what they stall too."""
+    """Take a scenario out.
+
+    What its rules hold goes on its way, and what they stall goes on.
+    """
     found = await desk.api.remove(scenario)
     return said(*views.switched(found, "removed"), data=found)
 
 
 async def clear(desk: Desk) -> Answer:
-    """Take all rules out, let all held PDUs go, end all stalls: the panic command.
+    """Take all rules out, let all PDUs go, end all stalls.
 
     F9, or Ctrl-X Ctrl-C, does the same at any time.
     """
@@ -152,7 +155,10 @@ async def clear(desk: Desk) -> Answer:
 
 
 async def findings(desk: Desk, what: Literal["all"] | None = None) -> Answer:
-    """Show what the judge found; `all` shows those that are known and accepted too."""
+    """Show what the judge found.
+
+    With `all`, those too that are known and accepted.
+    """
     found = await desk.api.findings(known=what == "all")
     return Answer(data=found, view=partial(views.findings, found))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Literal
 
-from iscsiproxy.api.models import Event
+from iscsiproxy.api.models import Event, Held
 from iscsiproxy.console.answer import Answer, said
 from iscsiproxy.console.arguments import For, Pattern, Text, Time
 from iscsiproxy.console.desk import Desk
+from iscsiproxy.console.lines import Line
 from iscsiproxy.console.views import pdus
 from iscsiproxy.console.views.events import event_line
 from iscsiproxy.errors import UsageError
@@ -22,10 +24,10 @@ async def wait(
     pattern: Pattern | None = None,
     limit: For = 10.0,
 ) -> Answer:
-    """Wait until a PDU is held, a rule has fired, or a PDU of a pattern has passed; fail if none does in time.
+    """Wait until a PDU is held or has passed, or a rule has fired.
 
     `wait held`, `wait fired RULE`, `wait R2T where R2TSN > 0 for 30s`. A script waits for what comes behind the event
-    that it last waited for, or behind its own beginning.
+    that it last waited for, or behind its own beginning; it fails if that does not come in time.
     """
     if what == "held" and pattern is not None:
         raise UsageError("`wait held` waits for any PDU; `hold` says which are held")
@@ -53,12 +55,16 @@ async def _held(desk: Desk) -> Answer:
             found = await desk.api.held()
             if found:
                 desk.seen = max(desk.seen, found[-1].n)
-                return said(pdus.held_line(found[-1], "held"), data=found[-1])
+                return Answer(data=found[-1], view=partial(_held_lines, found[-1]))
             async for event in events:
                 if event.what == "held":
                     break
             else:
                 raise UsageError("the proxy has ended")
+
+
+def _held_lines(one: Held, width: int) -> list[Line]:
+    return [pdus.held_line(one, "held", width)]
 
 
 async def _fired(desk: Desk, name: str) -> Answer:

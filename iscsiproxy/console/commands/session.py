@@ -18,16 +18,20 @@ DETACHED = 10
 
 
 async def help_(desk: Desk, topic: Topic | None = None) -> Answer:
-    """Tell what commands there are, or all of one command or act."""
+    """Tell what commands there are, or all of one.
+
+    `help all` has a line for each.
+    """
     vocabulary = await desk.vocabulary()
-    if topic is None:
+    if topic in (None, "all"):
+        shape = views.overview if topic is None else views.everything
         names = [one.name for one in desk.commands]
-        return Answer(data=names, view=lambda width: views.overview(desk.commands, vocabulary, width))
-    command = desk.commands.find(topic)
+        return Answer(data=names, view=lambda width: shape(desk.commands, vocabulary, width))
+    command = desk.commands.find(topic or "")
     act = next((one for one in vocabulary.acts if one.name == topic), None)
     if command is None and act is None:
         acts = [one.name for one in vocabulary.acts]
-        raise UsageError(f"there is no command and no act `{topic}`{_hinted(desk.commands.nearest(topic, acts))}")
+        raise UsageError(f"there is no command and no act `{topic}`{_hinted(desk.commands.nearest(topic or '', acts))}")
 
     def view(width: int) -> list[Line]:
         lines = list(views.command(command, width)) if command is not None else []
@@ -53,9 +57,9 @@ async def editing(desk: Desk, keys: Literal["emacs", "vi"]) -> Answer:
 
 
 async def quit_(_desk: Desk) -> Answer:
-    """Leave the console; where the run started it, this ends the run.
+    """Leave the console; if the run started it, the run ends.
 
-    A console that was attached leaves the run as it is, with its rules in force. Ctrl-D does the same.
+    A console that was attached later leaves the run as it is, with its rules in force. Ctrl-D does the same.
     """
     raise LeaveError(0)
 

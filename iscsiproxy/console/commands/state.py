@@ -14,7 +14,7 @@ __all__ = ["connections", "negotiated", "proxy", "sessions", "tasks", "use", "wi
 
 
 async def proxy(desk: Desk) -> Answer:
-    """Show the run as a whole: where it listens, its seed, its files, its counters."""
+    """Show the run as a whole: addresses, seed, files, counters."""
     found = await desk.api.proxy()
     return Answer(data=found, view=partial(views.proxy, found))
 
@@ -50,7 +50,7 @@ async def negotiated(desk: Desk, conn: Conn | None = None) -> Answer:
 
 
 async def window(desk: Desk, session: Session | None = None) -> Answer:
-    """Show the command window on both legs: CmdSN, ExpCmdSN, MaxCmdSN.
+    """Show the command window: CmdSN, ExpCmdSN, MaxCmdSN.
 
     The bar is what may be sent from ExpCmdSN on, and `#` is as much of it as was sent.
     """

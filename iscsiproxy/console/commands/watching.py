@@ -24,11 +24,11 @@ async def watch(
     count: Count | None = None,
     limit: For | None = None,
 ) -> Answer:
-    """Show PDUs as they pass, one line each; `off`, or once more without a pattern, ends it.
+    """Show PDUs as they pass, one line each.
 
-    A PDU is shown where it came in, and where it went out only if it left changed; with `both` it is shown twice. A
-    pattern is one of the language: `watch R2T or Data-Out where ITT == 0x3`. In a script it goes on until `count`
-    events were shown or the time is up.
+    `watch off`, or a plain `watch` once more, ends it. A PDU is shown where it came in, and where it went out only if
+    it left changed; with `both` it is shown twice. A pattern is one of the language: `watch R2T or Data-Out where
+    ITT == 0x3`. In a script it goes on until `count` events were shown or the time is up.
     """
     if desk.live is None:
         if what == "off":
@@ -60,9 +60,10 @@ async def _stream(desk: Desk, pattern: str, *, both: bool, count: int | None, se
 
 
 async def log(desk: Desk, since: From | None = None, pattern: Pattern | None = None) -> Answer:
-    """Show again what has happened behind event N, as far as it is kept; without N, the last of it.
+    """Show again what has happened behind event N.
 
-    With a pattern, its PDUs too: `log 1200 Any-PDU`.
+    It goes back as far as the proxy keeps it; without N, the last of it is shown. With a pattern, its PDUs too: `log
+    1200 Any-PDU`.
     """
     first = since if since is not None else 0
     found: list[Event] = []
@@ -76,6 +77,9 @@ async def log(desk: Desk, since: From | None = None, pattern: Pattern | None = N
 
 
 async def quiet(desk: Desk, how: Literal["on", "off"] = "on") -> Answer:
-    """Show no events but what `watch` asks for; `quiet off` shows them again."""
+    """Show no events but those that `watch` asks for.
+
+    `quiet off` shows faults, connections and findings again.
+    """
     desk.prompt("quiet").quiet = how == "on"
     return said("events are not shown" if how == "on" else "events are shown")

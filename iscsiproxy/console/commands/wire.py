@@ -31,7 +31,10 @@ async def kill(
     how: Literal["rst", "fin", "half"] = "rst",
     end: Literal["initiator", "target", "both"] = "both",
 ) -> Answer:
-    """Close a connection with RST, with FIN, or `half`: the FIN of our sending side only."""
+    """Close a connection: RST, FIN or `half`.
+
+    `half` is a FIN of our sending side only.
+    """
     number = await desk.connection(conn)
     done = await desk.api.kill(number, how=how, end=end)
     if desk.used == number:
@@ -46,9 +49,9 @@ async def stall(
     end: Literal["initiator", "target", "both"] = "both",
     limit: For | None = None,
 ) -> Answer:
-    """Neither read from nor write to a connection, until `resume` or for a time.
+    """Let a connection stand still, until `resume` or for a time.
 
-    With more than that it is the act `stall`.
+    Nothing is read from it or written to it. With more than that it is the act `stall`.
     """
     number = await desk.connection(conn)
     done = await desk.api.stall(number, end=end, at_most=limit)
@@ -56,7 +59,7 @@ async def stall(
 
 
 async def resume(desk: Desk, conn: Conn | None = None) -> Answer:
-    """End what stalls a connection, or all that stand still."""
+    """End what stalls a connection; without a number, all."""
     numbers = [conn] if conn is not None else await _stalled(desk)
     done: list[Connection] = [await desk.api.resume(number) for number in numbers]
     lines = [line(f"connection {number} goes on") for number in numbers] or [line("no connection stands still")]

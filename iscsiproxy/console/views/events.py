@@ -49,7 +49,7 @@ def is_shown(event: Event) -> bool:
 
 def event_line(event: Event, width: int = 0) -> Line:
     """Show an event."""
-    head = ("", f"{event.n or '':>7} {timed(event.at)} {event.conn or '':>3} ")
+    head = ("", f"{event.n or '':>6} {timed(event.at)} {event.conn or '':>3} ")
     if event.event in PDU_EVENTS:
         return cut((head, *_pdu(event)), width)
     return cut((head, ("", "    "), (_style(event), _text(event))), width)
@@ -57,7 +57,7 @@ def event_line(event: Event, width: int = 0) -> Line:
 
 def timed(at: float) -> str:
     """Show a time since the run began."""
-    return f"{at:9.3f}"
+    return f"{at:8.3f}"
 
 
 def _pdu(event: Event) -> list[Piece]:
@@ -85,4 +85,6 @@ def _style(event: Event) -> str:
 def _text(event: Event) -> str:
     if event.event == "left-out":
         return f"up to {event.count} events were left out here"
+    if event.event == "decided" and event.of is not None:
+        return f"{event.text} (PDU {event.of})"
     return event.text

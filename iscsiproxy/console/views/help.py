@@ -9,29 +9,39 @@ from iscsiproxy.api.models import Act, Vocabulary
 from iscsiproxy.console.command import GROUPS, Command, Registry
 from iscsiproxy.console.lines import Line, cut, line, pad
 
-__all__ = ["act", "command", "overview"]
+__all__ = ["act", "command", "everything", "overview"]
 
 _LINES = (
+    "`help COMMAND` and `help ACT` tell more, `help all` has a line for each. Tab completes.",
     "A line that begins with an act is a rule: ACT [MAIN] [PARAM=VALUE …] [FIELD=VALUE …] [when] MOMENT,",
     "as in `drop Data-Out where DataSN == 2 nth 1`. Without a moment it is done now, on the connection in use.",
 )
 
 
-def overview(commands: Registry, vocabulary: Vocabulary | None, width: int) -> Iterator[Line]:
-    """List the commands by their groups, and the acts."""
-    names = max(len(one.name) for one in commands)
-    for group, about in GROUPS.items():
-        members = [one for one in commands if one.group == group]
-        if members:
-            yield line(("head", about))
-        for one in members:
-            yield cut(line("  ", ("name", pad(one.name, names)), f"  {one.help}"), width)
-    if vocabulary is not None:
-        yield line(("head", "acts"))
-        yield from _wrapped("  ".join(sorted(one.name for one in vocabulary.acts)), width, "  ")
+def overview(commands: Registry, vocabulary: Vocabulary, width: int) -> Iterator[Line]:
+    """Name the commands by their groups, and the acts, on a small screen."""
+    names = {about: [one.name for one in commands if one.group == group] for group, about in GROUPS.items()}
+    names["acts"] = sorted(one.name for one in vocabulary.acts)
+    column = max(map(len, names)) + 2
+    for about, members in names.items():
+        for at, text in enumerate(wrap(" ".join(members), (width or 120) - column)):
+            yield line(("head", pad("" if at else about, column)), text)
+    yield line()
     for text in _LINES:
         yield from _wrapped(text, width, "")
-    yield line("`help COMMAND` and `help ACT` tell more. Tab completes.")
+
+
+def everything(commands: Registry, vocabulary: Vocabulary, width: int) -> Iterator[Line]:
+    """List the commands by their groups, and the acts, each with its help."""
+    groups = {
+        about: [(one.name, one.help) for one in commands if one.group == group] for group, about in GROUPS.items()
+    }
+    groups["acts"] = sorted((one.name, one.help) for one in vocabulary.acts)
+    column = max(len(name) for members in groups.values() for name, _ in members)
+    for about, members in groups.items():
+        yield line(("head", about))
+        for name, text in members:
+            yield cut(line("  ", ("name", pad(name, column)), f"  {text}"), width)
 
 
 def command(one: Command, width: int) -> Iterator[Line]:

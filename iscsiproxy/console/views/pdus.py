@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -12,13 +13,16 @@ __all__ = ["held", "held_line", "injected", "pdu", "timer_text"]
 
 #: Bytes of a line of a dump
 _DUMP: Final = 16
+#: A line of dumped data as the proxy makes them, and how many are shown
+_DUMPED: Final = re.compile(r"\s+[0-9a-f]{6}  ")
+_SHOWN: Final = 8
 #: The length of a basic header segment, and the unit of TotalAHSLength (RFC 7143 11.2)
 _HEADER: Final = 48
 _WORD: Final = 4
 _OTHER: Final = {"initiator": "target", "target": "initiator"}
 
 
-def pdu(one: PduView, width: int) -> Iterator[Line]:
+def pdu(one: PduView, width: int, *, everything: bool = False) -> Iterator[Line]:
     """Show all of a PDU: where it was seen, what was done to it, its fields and data, its header as bytes."""
     direction = f"to the {one.leg}" if one.event == "delivered" else f"from the {one.leg}"
     yield cut(
@@ -30,12 +34,23 @@ def pdu(one: PduView, width: int) -> Iterator[Line]:
         yield line("rules ", ("fault", ", ".join(one.rules)))
     for change in one.changes:
         yield cut(line("changed ", ("changed", change)), width)
-    for text in one.lines:
+    for text in one.lines if everything else _shortened(one.lines, one.n):
         yield cut(line(text), width)
     head = _HEADER + _WORD * next((field.value for field in one.fields if field.name == "TotalAHSLength"), 0)
     yield line(("head", f"header, {head} bytes"))
     for text in dump(one.raw.replace(" ", "")[: 2 * head]):
         yield cut(line(text), width)
+
+
+def _shortened(lines: Sequence[str], n: int) -> Iterator[str]:
+    """Leave out what is dumped of long data, but for its beginning."""
+    dumped = 0
+    for text in lines:
+        dumped = dumped + 1 if _DUMPED.match(text) else 0
+        if dumped <= _SHOWN:
+            yield text
+        elif dumped == _SHOWN + 1:
+            yield f"    … `show {n} all` shows more"
 
 
 def dump(raw: str) -> Iterator[str]:
@@ -87,10 +102,10 @@ def held(found: Sequence[Held], now: float, width: int) -> Iterator[Line]:
             yield cut(line("    ", ("changed", change)), width)
 
 
-def held_line(one: Held, what: str) -> Line:
+def held_line(one: Held, what: str, width: int) -> Line:
     """Tell what became of a PDU in hand."""
     changes = f" ({'; '.join(one.changes)})" if one.changes else ""
-    return line(("held", f"{what} "), ("name", str(one.n)), f" {one.summary}", ("changed", changes))
+    return cut(line(("held", f"{what} "), ("name", str(one.n)), f" {one.summary}", ("changed", changes)), width)
 
 
 def injected(done: Injected, width: int) -> Iterator[Line]:

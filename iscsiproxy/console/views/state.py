@@ -10,8 +10,9 @@ from iscsiproxy.console.lines import Line, Piece, cut, line, pad, table
 
 __all__ = ["connections", "negotiated", "proxy", "sessions", "tag", "tasks", "window"]
 
-#: How wide the bar of a window is drawn
-_BAR: Final = 32
+#: How wide the bar of a window is drawn, on a wide screen and on a narrow one
+_BARS: Final = (32, 10)
+_WIDE: Final = 100
 #: The modulus of sequence numbers (RFC 1982)
 _SERIALS: Final = 1 << 32
 _NO_TAG: Final = 0xFFFFFFFF
@@ -167,17 +168,16 @@ def _compared(key: str, initiator: str, target: str) -> tuple[Piece | str, ...]:
 def window(session: Session, width: int) -> Iterator[Line]:
     """Show the command window of a session on both legs (RFC 7143 4.2.2.1)."""
     yield line("session ", ("name", str(session.id)), f", {session.outstanding} tasks without a status")
+    bar = _BARS[0] if not width or width >= _WIDE else _BARS[1]
     rows = [
-        (name, _known(of.CmdSN), _known(of.ExpCmdSN), _known(of.MaxCmdSN), _known(of.window), _bar(of))
+        (name, _known(of.CmdSN), _known(of.ExpCmdSN), _known(of.MaxCmdSN), _known(of.window), _bar(of, bar))
         for name, of in (("initiator", session.initiator), ("target", session.target))
     ]
-    for row in table(
-        ("LEG", "CmdSN", "ExpCmdSN", "MaxCmdSN", "WINDOW", "SENT / MAY BE SENT"), rows, right=(1, 2, 3, 4)
-    ):
+    for row in table(("LEG", "CmdSN", "ExpCmdSN", "MaxCmdSN", "WINDOW", "IN USE"), rows, right=(1, 2, 3, 4)):
         yield cut(row, width)
 
 
-def _bar(of: Numbers) -> Piece:
+def _bar(of: Numbers, width: int) -> Piece:
     """Draw what is on its way, of what the target takes: from ExpCmdSN to CmdSN to MaxCmdSN."""
     if of.CmdSN is None or of.ExpCmdSN is None or of.MaxCmdSN is None:
         return ("", "?")
@@ -187,6 +187,6 @@ def _bar(of: Numbers) -> Piece:
         return ("alarm", "closed")
     if max(size, sent) >= _SERIALS // 2:
         return ("", "?")
-    full = min(_BAR, -(-sent * _BAR // size))
+    full = min(width, -(-sent * width // size))
     style = "alarm" if sent >= size else ""
-    return (style, f"{pad('#' * full, _BAR).replace(' ', '.')} {sent}/{size}")
+    return (style, f"{pad('#' * full, width).replace(' ', '.')} {sent}/{size}")

@@ -73,6 +73,7 @@ async def test_what_is_asked_comes_to_the_control(
     async with asking(control) as http:
         response = await http.request(method, path, content=content)
     assert control.asked == [asked]
+    assert control.calls == 1
     assert response.is_success
 
 
