@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
 import sys
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -80,6 +81,7 @@ async def _batch(
     shown = sys.stdout.isatty()
     paper = Printed(
         sys.stdout,
+        err=sys.stderr,
         as_json=as_json,
         colour=shown and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         width=shutil.get_terminal_size().columns if shown else 0,
@@ -88,14 +90,16 @@ async def _batch(
         return await run_batch(api, _lines(commands, file), paper, Script(yes=yes, keep_going=keep_going))
 
 
-async def _lines(commands: Sequence[str], file: TextIO | None) -> AsyncIterator[str]:
+def _lines(commands: Sequence[str], file: TextIO | None) -> Iterable[str] | AsyncGenerator[str, None]:
+    """Give the commands: all of them where they are known already, else as they come."""
     from iscsiproxy.console.batch import lines_of
 
-    for one in commands:
-        yield one
-    if file is not None or not commands:
-        async for line in lines_of(file if file is not None else sys.stdin):
-            yield line
+    source = file if file is not None else None if commands else sys.stdin
+    if source is None:
+        return commands
+    if stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        return [*commands, *source]
+    return lines_of(source, commands)
 
 
 def _prompt(address: str | None, token: str | None, *, vi: bool, yes: bool, attached: bool) -> int:

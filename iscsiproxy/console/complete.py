@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -99,13 +99,13 @@ class Choices:
         start = len(line) if not words or line[-1].isspace() else words.pop().start
         behind = words[-1].text if words else ""
         free = _free(command, line, head.end, start)
-        after = next((one for one in command.arguments if one.after == behind and not one.switch), None)
+        after = next((one for one in command.arguments if one.after and one.after == behind and not one.switch), None)
         if after is not None:
             return _begun(await self._of(after), line, start)
         found: list[Suggestion] = []
         for argument in free:
             if argument.after:
-                found += _begun([(argument.after, "")], line, start)
+                found += _begun([(argument.after, "")] if start < len(line) or not _taken(free) else [], line, start)
             elif argument.kind.source in _PARTS:
                 found += await self._part(command, argument, line, head.end)
             else:
@@ -192,12 +192,13 @@ class Choices:
         text = before + line[begin:]
         found = await self._desk.api.complete(line=text, form=form, n=n)
         start = max(found.start - len(before) + begin, begin)
-        words = [Suggestion(one.text, start, one.help) for one in found.candidates]
-        if "rule" in found.kinds:
-            words += _begun(await self._rules(), line, start)
+        words: list[Suggestion] = []
         if (tagged := _TAG.search(line)) is not None:
             tasks = await self._fresh("tasks", self._desk.api.tasks)
-            words += _begun([(tag(one.ITT), one.command) for one in tasks], line, tagged.start("word"))
+            words = _begun([(tag(one.ITT), one.command) for one in tasks], line, tagged.start("word"))
+        words += [Suggestion(one.text, start, one.help) for one in found.candidates]
+        if "rule" in found.kinds:
+            words += _begun(await self._rules(), line, start)
         return words
 
 
@@ -215,9 +216,16 @@ def _bound(command: Command, line: str, end: int) -> dict[str, Any]:
 
 
 def _free(command: Command, line: str, end: int, start: int) -> list[Argument]:
-    """Give the arguments that may still come behind the words before `start`."""
+    """Give the arguments that may still come at `start`: behind the begin of the rest of a line, nothing else does."""
     values = _bound(command, line[:start], end)
-    return [one for one in command.arguments if one.many or one.name not in values or isinstance(one.kind, Rest)]
+    free = [one for one in command.arguments if one.many or one.name not in values]
+    rest = next((one for one in command.arguments if isinstance(one.kind, Rest) and one.name in values), None)
+    return free if rest is None else [rest, *(one for one in free if one.after)]
+
+
+def _taken(free: Sequence[Argument]) -> bool:
+    """Tell whether the rest of the line has begun."""
+    return isinstance(free[0].kind, Rest)
 
 
 def _files(begun: str) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -19,6 +20,7 @@ __all__ = [
     "clean",
     "columns",
     "cut",
+    "folded",
     "line",
     "pad",
     "plain",
@@ -45,7 +47,6 @@ STYLES: Final[Mapping[str, str]] = MappingProxyType(
         "alarm": "bold ansired",
         "differs": "bold ansimagenta",
         "mark": "bold ansired",
-        "hint": "ansicyan",
     }
 )
 
@@ -104,6 +105,12 @@ def cut(of: Line, width: int) -> Line:
         pieces.append((style, text))
         left -= columns(text)
     return tuple(pieces)
+
+
+def folded(text: str, width: int, *, style: str = "", indent: str = "") -> list[Line]:
+    """Break a text at blanks into lines of a width; of a width of 0 into lines of 120."""
+    parts = wrap(text, width or 120, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return [line((style, part)) for part in parts]
 
 
 def _first(text: str, width: int) -> str:

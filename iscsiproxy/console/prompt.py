@@ -32,7 +32,7 @@ from iscsiproxy.console.answer import LeaveError
 from iscsiproxy.console.complete import Choices
 from iscsiproxy.console.desk import Desk
 from iscsiproxy.console.execute import execute
-from iscsiproxy.console.lines import line
+from iscsiproxy.console.lines import folded, line
 from iscsiproxy.console.live import Live
 from iscsiproxy.console.registry import COMMANDS
 from iscsiproxy.console.screen import Screen, styled
@@ -43,7 +43,7 @@ __all__ = ["Options", "history_file", "run_prompt"]
 #: How often the toolbar is drawn anew, in seconds
 _REFRESH: Final = 0.5
 _GONE: Final = 1
-_QUESTION: Final = " [y/N] "
+_QUESTION: Final = "do it? [y/N] "
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -235,10 +235,9 @@ class _Prompt:
             self._screen.lines(outcome.lines(self._screen.width))
 
     async def _ask(self, question: str) -> bool:
+        self._screen.lines(folded(question, self._screen.width))
         try:
-            answer = await self._asking.prompt_async(
-                question + _QUESTION, set_exception_handler=False, handle_sigint=False
-            )
+            answer = await self._asking.prompt_async(_QUESTION, set_exception_handler=False, handle_sigint=False)
         except (EOFError, KeyboardInterrupt):
             return False
         return answer.strip().lower() in ("y", "yes")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from iscsiproxy.errors import FileError
@@ -97,6 +98,7 @@ def _text(scalar: Scalar, frame: str) -> str:
     return next((way for way in ways if _fits(way, text, frame)), f'"{"".join(_escaped(text))}"')
 
 
+@lru_cache(maxsize=1024)  # the same few keys and words stand in every file
 def _fits(way: str, text: str, frame: str) -> bool:
     return "\n" not in way and _reads(frame.format(way), frame.format('"@"'), text)
 
@@ -104,9 +106,14 @@ def _fits(way: str, text: str, frame: str) -> bool:
 def _reads(written: str, frame: str, text: str) -> bool:
     """Tell whether something is read as the frame, with the text where a `@` is."""
     try:
-        return _shape(read_yaml(written, "")) == _shape(read_yaml(frame, ""), text)
+        return _shape(read_yaml(written, "")) == _shape(_empty(frame), text)
     except FileError:
         return False
+
+
+@lru_cache(maxsize=16)
+def _empty(frame: str) -> Node:
+    return read_yaml(frame, "")
 
 
 def _shape(node: Node, text: str = "@") -> object:

@@ -74,10 +74,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker, and draw the seed: once, so that workers have the same."""
+    """Name the marker, and draw the seed; all workers of pytest-xdist have the same."""
     config.addinivalue_line("markers", _MARKER)
     if config.option.iscsi_seed is None:
-        config.option.iscsi_seed = random.SystemRandom().randrange(1 << 32)
+        run = getattr(config, "workerinput", {}).get("testrunuid")
+        rng = random.SystemRandom() if run is None else random.Random(run)
+        config.option.iscsi_seed = rng.randrange(1 << 32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -14,7 +14,7 @@ from iscsiproxy.errors import UsageError
 from iscsiproxy.language import load_all
 from iscsiproxy.language.line import load_line
 from iscsiproxy.language.spec import Scenario
-from iscsiproxy.runs.library import arm
+from iscsiproxy.runs.library import every
 
 __all__ = ["INLINE", "placed", "scenario_of"]
 
@@ -37,8 +37,7 @@ def scenario_of(what: str | Path, params: Mapping[str, object] | None = None) ->
         line = text.strip()
         return replace(load_line(line, name=INLINE, acts=SPECS, params=settings), title=line, file="")
     name = str(what) if isinstance(what, str) or what.is_absolute() else f"./{what}"
-    (scenario,) = arm([name], settings)
-    return scenario
+    return _the_one(every([name], settings))
 
 
 def placed(scenario: Scenario, what: str | Path, folder: Path) -> Scenario:
@@ -58,10 +57,14 @@ def _of_text(text: str, settings: Mapping[str, str]) -> Scenario:
     params = {name: value for name, value in settings.items() if name not in plain.axes}
     axes = {name: value for name, value in settings.items() if name in plain.axes}
     found = load_all(text, file=INLINE, acts=SPECS, params=params, axes=axes)
+    return replace(_the_one(found), file="")
+
+
+def _the_one(found: Sequence[Scenario]) -> Scenario:
     if len(found) > 1:
-        wanted = ", ".join(f"{axis}={value}" for axis, value in found[0].axes.items())
-        raise UsageError(f"{found[0].name} has a matrix of {len(found)} runs: choose one with params, as in {wanted}")
-    return replace(found[0], file="")
+        first = found[0]
+        raise UsageError(f"{first.name} has a matrix of {len(found)} runs: choose one, as in params={dict(first.axes)}")
+    return found[0]
 
 
 def _with_name(text: str) -> str:

@@ -95,8 +95,21 @@ def test_set_takes_sense_AHS_and_places_inside_the_data() -> None:
     assert act.fields["sense"].kind is ValueKind.SENSE
 
 
+def test_set_takes_the_numbers_of_a_CDB() -> None:
+    (act,) = real("{set: {CDB.LBA: CDB.LBA + 1, CDB.blocks: 8}}", "SCSI-Command")
+    assert {name: expr.kind for name, expr in act.fields.items()} == {
+        "CDB.LBA": ValueKind.NUMBER,
+        "CDB.blocks": ValueKind.NUMBER,
+    }
+    assert act.text == "set CDB.LBA=(CDB.LBA + 1) CDB.blocks=8"
+
+
 #: act, PDU in hand, part of the message, part of the hint
 BAD_PARTS = [
+    ("{set: {CDB.name: x}}", "SCSI-Command", "a CDB has a name by what it is", "`CDB` is given as a whole"),
+    ("{set: {CDB.LBA: 1}}", "Data-Out", "Data-Out has no CDB", "SCSI-Command has it"),
+    ("{set: {CDB.lba: 1}}", "SCSI-Command", "there is no `CDB.lba`", "did you mean `CDB.LBA`?"),
+    ("{duplicate: {CDB.LBA: 1}}", "SCSI-Command", "`duplicate` has no parameter or field `CDB.LBA`", "`CDB`"),
     ("{set: {sense: 6/29/00}}", "R2T", "R2T has no sense data", "SCSI-Response or Async"),
     ("{inject: {pdu: NOP-In, sense: 6/29/00}}", "R2T", "NOP-In has no sense data", "SCSI-Response or Async"),
     ("{set: {sense: 5}}", "Async", "`sense` takes sense, not `5`", "B/0C/0D"),

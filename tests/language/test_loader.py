@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from iscsiproxy import language
 from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import FileError, UsageError
-from iscsiproxy.language.loader import lint, load, load_all
+from iscsiproxy.language.document import read_yaml
+from iscsiproxy.language.loader import lint, load, load_all, load_tree
+from iscsiproxy.language.shapes import as_table
 from iscsiproxy.language.spec import Bound, Moment, Pattern, Picks, Scenario
 from tests.language.samples import ACTS, outcome, shape, worked
 
@@ -299,3 +301,10 @@ def test_what_may_be_bound_where_nothing_could_be_read_is_not_missed(use: str) -
     text = text.replace("az n$i", "nth $i az n1")
     assert [error.line for error in lint(text, file="x.yaml", acts=SPECS)] == [4]
     assert [error.line for error in lint(text.replace("az n1", "az n2"), file="x.yaml", acts=SPECS)] == [4, 5]
+
+
+def test_a_tree_is_read_wherever_it_comes_from() -> None:
+    text = "scenario: x\nparams: {n: 1}\nrules: [{when: R2T nth $n, do: drop}]\n"
+    table = as_table(read_yaml(text, "x.yaml"), "a scenario")
+    (scenario,) = load_tree(table, file="x.yaml", acts=SPECS, params={"n": "2"})
+    assert shape(scenario) == shape(load(text, file="x.yaml", acts=SPECS, params={"n": "2"}))

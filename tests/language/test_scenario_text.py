@@ -85,40 +85,30 @@ def test_the_victim_is_the_end_that_receives_what_all_rules_act_on() -> None:
 
 
 def test_every_scenario_that_ships_has_the_same_rules_when_they_are_written_again() -> None:
-    refused = set()
-    count = 0
-    for path in FAULTS:
-        for scenario in load_all(path.read_text(encoding="utf-8"), file=str(path), acts=SPECS):
-            if not scenario.rules:
-                continue
-            try:
-                text = scenario_text(
-                    scenario.name, scenario.rules, acts=SPECS, about=scenario.about, victim=scenario.victim
-                )
-            except FileError:
-                refused.add(scenario.name)
-                continue
-            again = load(text, file=f"{scenario.name}.yaml", acts=SPECS)
-            assert shape((again.rules, again.about, again.victim)) == shape(
-                (scenario.rules, scenario.about, scenario.victim)
-            ), text
-            count += 1
-    assert refused == OF_ACTORS
-    assert count > 300
-
-
-def test_most_rules_that_ship_are_written_letter_for_letter() -> None:
-    same = other = 0
+    refused, same, other = set(), 0, 0
     for path in FAULTS:
         text = path.read_text(encoding="utf-8")
-        scenarios = load_all(text, file=str(path), acts=SPECS)
-        if len(scenarios) > 1 or scenarios[0].params or not scenarios[0].rules or scenarios[0].name in OF_ACTORS:
+        scenario, *more = load_all(text, file=str(path), acts=SPECS)
+        if not scenario.rules:
             continue
-        found = re.search(r"^rules:\n.*?(?=^\w|\Z)", text, re.MULTILINE | re.DOTALL)
-        assert found is not None
-        written = scenario_text(scenarios[0].name, scenarios[0].rules, acts=SPECS, victim=scenarios[0].victim)
-        same, other = (same + 1, other) if written.endswith(found[0]) else (same, other + 1)
-    assert same > 3 * other
+        try:
+            written = scenario_text(
+                scenario.name, scenario.rules, acts=SPECS, about=scenario.about, victim=scenario.victim
+            )
+        except FileError:
+            refused.add(scenario.name)
+            continue
+        again = load(written, file=f"{scenario.name}.yaml", acts=SPECS)
+        assert shape((again.rules, again.about, again.victim)) == shape(
+            (scenario.rules, scenario.about, scenario.victim)
+        ), written
+        if not (more or scenario.params):
+            found = re.search(r"^rules:\n.*?(?=^\w|\Z)", text, re.MULTILINE | re.DOTALL)
+            assert found is not None
+            same, other = (same + 1, other) if written.endswith(found[0]) else (same, other + 1)
+    assert refused == OF_ACTORS
+    assert same > 3 * other > 0, "most are written letter for letter"
+    assert same > 100
 
 
 @pytest.mark.parametrize(

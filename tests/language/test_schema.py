@@ -77,6 +77,7 @@ RIGHT = [
     "matrix: {what: [header, data]}\nrules: [{when: Data-Out, do: {corrupt: $what}}]",
     "matrix: {bit: reserved(NOP-Out)}\nrules: [{when: NOP-Out, do: {set: {$bit: 1}}}]",
     "rules: [{when: Login-Request, do: {set: {text.InitialR2T: No, BHS.3: 0x10, BHS.1.6: 1}}}]",
+    "rules: [{when: SCSI-Command, do: [{set: {CDB.LBA: 1, CDB.blocks: 8}}, {delay: {until: released, at_most: no}}]}]",
     "rules: [{when: Login-Request, do: {text: {add: [X-a=1, InitialR2T=No], remove: InitialR2T}}}]",
     "rules: [{when: SCSI-Command, do: {split_text: F}}]".replace("SCSI-Command", "Text-Request"),
     "rules: [{when: Text-Request, do: {split_text: {by: C, at: [SendTargets+3], add: {1: a=b}}}}]",

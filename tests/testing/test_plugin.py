@@ -256,7 +256,7 @@ def test_everything_is_kept_where_the_user_wants_it(users: pytest.Pytester) -> N
 def test_options_are_in_the_help(users: pytest.Pytester) -> None:
     result = users.runpytest("--help")
     result.stdout.fnmatch_lines(["iSCSI faults and verdicts:", "*--iscsi-target=T*", "*--iscsi-run-dir=DIR*"])
-    result.stdout.fnmatch_lines(["*iscsi_target*what iscsi_proxy stands before"])
+    result.stdout.fnmatch_lines(["  iscsi_target (string):", "*what iscsi_proxy stands before"])
     users.runpytest("--markers").stdout.fnmatch_lines(["@pytest.mark.iscsi_target(target, scratch=False): *"])
 
 

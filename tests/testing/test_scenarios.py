@@ -59,8 +59,15 @@ def test_what_is_wrong_in_a_text_is_told_with_its_line() -> None:
 
 def test_one_run_of_a_matrix_is_chosen() -> None:
     assert scenario_of(_MATRIX, {"what": "R2T"}).axes == {"what": "R2T"}
-    with pytest.raises(UsageError, match=r"both_ways has a matrix of 2 runs: .* what=Data-Out"):
+    with pytest.raises(UsageError, match=r"both_ways has a matrix of 2 runs: .* params={'what': 'Data-Out'}"):
         scenario_of(_MATRIX)
+    assert scenario_of("busy_status", {"status": "BUSY"}).axes == {"status": "BUSY"}
+    with pytest.raises(UsageError, match=r"params={'status': 'BUSY'}"):
+        scenario_of("busy_status")
+    with pytest.raises(UsageError, match="no scenario has a parameter 'stat'"):
+        scenario_of("busy_status", {"stat": "BUSY"})
+    with pytest.raises(UsageError, match="wha"):
+        scenario_of(_MATRIX, {"wha": "R2T"})
 
 
 def test_a_line_of_the_console_is_one_rule() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iscsiproxy.errors import ScsiError
-from iscsiproxy.wire.cdb import _COMMANDS, _FAMILIES, CDB_NAMES, Cdb, decode_cdb
+from iscsiproxy.wire.cdb import _COMMANDS, _FAMILIES, CDB_NAMES, Cdb, changed_cdb, decode_cdb
 
 __all__: list[str] = []
 
@@ -136,6 +136,48 @@ def test_an_unknown_command_is_its_number(cdb: str, name: str, action: int | Non
     decoded = decode_cdb(bytes.fromhex(cdb))
     assert (decoded.name, decoded.service_action) == (name, action)
     assert decoded.LBA is decoded.blocks is decoded.allocation_length is decoded.parameter_length is None
+
+
+@commands
+def test_an_address_or_a_number_of_blocks_is_changed_alone(cdb: bytes, name: str, numbers: dict[str, Any]) -> None:
+    for number in ("LBA", "blocks"):
+        if number not in numbers:
+            with pytest.raises(ValueError, match=rf"^{re.escape(name)} has no {number}$"):
+                changed_cdb(cdb, number, 1)
+            continue
+        for value in (1, 5):
+            changed = changed_cdb(cdb, number, value)
+            assert decode_cdb(changed) == Cdb(**{"name": name, "opcode": cdb[0], **numbers, number: value})
+            assert changed_cdb(changed, number, numbers[number]) == cdb
+            assert changed_cdb(cdb + b"\xff", number, value) == changed + b"\xff"
+
+
+@pytest.mark.parametrize(
+    ("cdb", "number", "least", "most"),
+    [
+        ("08 e1 23 45 06 00", "LBA", 0, 0x1FFFFF),
+        ("08 e1 23 45 06 00", "blocks", 1, 256),
+        ("28 00 01020304 00 0506 00", "LBA", 0, 0xFFFFFFFF),
+        ("28 00 01020304 00 0506 00", "blocks", 0, 0xFFFF),
+        ("8a 00 0102030405060708 00000001 00 00", "LBA", 0, (1 << 64) - 1),
+    ],
+)
+def test_a_number_that_does_not_fit_is_refused(cdb: str, number: str, least: int, most: int) -> None:
+    before = bytes.fromhex(cdb)
+    for value in (least, most):
+        assert getattr(decode_cdb(changed_cdb(before, number, value)), number) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValueError, match=rf"takes {least} to {most}, not {value}$"):
+            changed_cdb(before, number, value)
+
+
+def test_a_cdb_that_is_cut_off_or_unknown_is_not_changed() -> None:
+    with pytest.raises(ScsiError):
+        changed_cdb(bytes.fromhex("28000102"), "LBA", 1)
+    with pytest.raises(ValueError, match="CDB-0xc1 has no LBA"):
+        changed_cdb(bytes.fromhex("c1"), "LBA", 1)
+    with pytest.raises(ValueError, match="has no name"):
+        changed_cdb(bytes(10), "name", 1)
 
 
 def test_the_line_people_read() -> None:

@@ -2,8 +2,8 @@
 
 A proxy that nobody attaches to pays nothing: starlette, hypercorn and the application are imported when the first
 client says something. Hypercorn sends in scopes that cannot be cancelled, and leaves tasks behind that wait for ever
-when a client goes at the wrong moment; so it is given each connection as a `_Line`: where that cannot send any more, all
-that is done on it ends, and it is closed under hypercorn when the proxy ends.
+when a client goes at the wrong moment. So it is given each connection as a `_Line`: where that cannot send any more,
+all that is done on it ends, and it is closed under hypercorn when the proxy ends.
 """
 
 from __future__ import annotations

@@ -19,6 +19,9 @@ from iscsiproxy.errors import UsageError
 __all__ = ["note", "note_is_rule", "record", "save"]
 
 
+_ENDINGS = (".yaml", ".yml")
+
+
 async def record(desk: Desk, how: Literal["on", "off"] | None = None) -> Answer:
     """Record what is armed and done by hand, or show what was.
 
@@ -34,9 +37,15 @@ async def save(desk: Desk, name: NewName, file: Filename | None = None, armed: b
     With `--armed` it has the rules that are armed now. The file is NAME.yaml in the working directory if no other is
     named. It runs without a console.
     """
+    if "/" in name or name.endswith(_ENDINGS):
+        if file is not None:
+            raise UsageError(f"which file? {name} and {file} are both named")
+        file, name = name, Path(name).stem
     made = await desk.api.save(name, what="armed" if armed else None)
     path = _path(file or f"{name}.yaml")
-    if await asyncio.to_thread(path.exists) and not await desk.agreed(f"{path} is there already; write over it?"):
+    if await asyncio.to_thread(path.exists) and not await desk.agreed(
+        f"{path} is there already, and would be written over"
+    ):
         raise UsageError(f"{path} is there already, and was left as it is")
     await asyncio.to_thread(_write, path, made.text)
     return said(

@@ -15,7 +15,7 @@ from iscsiproxy.console.views import pdus
 from iscsiproxy.console.views.events import event_line
 from iscsiproxy.errors import UsageError
 
-__all__ = ["echo", "sleep", "wait"]
+__all__ = ["echo", "sleep", "wait", "waits_for_pdus"]
 
 
 async def wait(
@@ -47,6 +47,12 @@ async def wait(
         if what == "fired":
             awaited = f"{pattern} did not fire"
         raise UsageError(f"{awaited} within {limit:g}s") from None
+
+
+def waits_for_pdus(line: str) -> bool:
+    """Tell whether a line of a script waits for a PDU to pass."""
+    words = line.split(maxsplit=2)
+    return len(words) > 1 and words[0] == "wait" and words[1] not in ("held", "fired")
 
 
 async def _held(desk: Desk) -> Answer:

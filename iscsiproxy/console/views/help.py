@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from iscsiproxy.api.models import Act, Vocabulary
 from iscsiproxy.console.command import GROUPS, Command, Registry
-from iscsiproxy.console.lines import Line, cut, line, pad
+from iscsiproxy.console.lines import Line, cut, folded, line, pad
 
 __all__ = ["act", "command", "everything", "overview"]
 
@@ -28,7 +28,7 @@ def overview(commands: Registry, vocabulary: Vocabulary, width: int) -> Iterator
             yield line(("head", pad("" if at else about, column)), text)
     yield line()
     for text in _LINES:
-        yield from _wrapped(text, width, "")
+        yield from folded(text, width, indent="")
 
 
 def everything(commands: Registry, vocabulary: Vocabulary, width: int) -> Iterator[Line]:
@@ -47,8 +47,8 @@ def everything(commands: Registry, vocabulary: Vocabulary, width: int) -> Iterat
 def command(one: Command, width: int) -> Iterator[Line]:
     """Tell all of a command."""
     yield line(("name", one.usage))
-    yield from _wrapped(f"{one.help}.", width, "  ")
-    yield from _wrapped(" ".join(one.more), width, "  ")
+    yield from folded(f"{one.help}.", width, indent="  ")
+    yield from folded(" ".join(one.more), width, indent="  ")
     if one.aliases:
         yield line(f"  also: {', '.join(one.aliases)}")
     yield from _examples(one.examples)
@@ -56,7 +56,7 @@ def command(one: Command, width: int) -> Iterator[Line]:
 
 def _examples(examples: Sequence[str]) -> Iterator[Line]:
     for example in examples:
-        yield line("  e.g. ", ("hint", example))
+        yield line("  e.g. ", ("name", example))
 
 
 def act(one: Act, width: int) -> Iterator[Line]:
@@ -65,7 +65,7 @@ def act(one: Act, width: int) -> Iterator[Line]:
     fields = " [FIELD=VALUE …]" if one.fields else ""
     params = " [PARAM=VALUE …]" if one.params else ""
     yield line(("name", f"{one.name}{main}{params}{fields}"), "  (an act)")
-    yield from _wrapped(f"{one.help[:1].upper()}{one.help[1:].rstrip('.')}.", width, "  ")
+    yield from folded(f"{one.help[:1].upper()}{one.help[1:].rstrip('.')}.", width, indent="  ")
     names = max((len(param.name) for param in one.params), default=0)
     for param in one.params:
         mark = "*" if param.name == one.main else " "
@@ -77,8 +77,3 @@ def act(one: Act, width: int) -> Iterator[Line]:
             yield line(" " * len(head) + text)
     if one.main:
         yield line("  * comes first, without its name")
-
-
-def _wrapped(text: str, width: int, indent: str) -> Iterator[Line]:
-    for part in wrap(text, width or 120, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False):
-        yield line(part)

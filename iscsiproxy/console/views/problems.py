@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iscsiproxy.api.models import Problem
-from iscsiproxy.console.lines import Line, columns, line
+from iscsiproxy.console.lines import Line, columns, folded, line
 
 __all__ = ["problem"]
 
@@ -20,10 +20,10 @@ def problem(one: Problem, text: str, shift: int | None, width: int) -> Iterator[
     for each in (one, *one.others):
         if shift is not None and each.column:
             yield from _pointed(text, min(each.column + shift, len(text) + 1), width)
-            yield _said(each)
+            yield from _said(each, "", width)
         else:
             place = ":".join(str(part) for part in (each.file, each.line, each.column) if part and each.line)
-            yield _said(each, f"{place}: " if place else "")
+            yield from _said(each, f"{place}: " if place else "", width)
 
 
 def _pointed(text: str, column: int, width: int) -> Iterator[Line]:
@@ -35,6 +35,6 @@ def _pointed(text: str, column: int, width: int) -> Iterator[Line]:
     yield line(_INDENT, " " * columns(text[first : column - 1]), ("mark", "^"))
 
 
-def _said(one: Problem, place: str = "") -> Line:
+def _said(one: Problem, place: str, width: int) -> list[Line]:
     hint = f" ({one.hint})" if one.hint else ""
-    return line(("bad", place + one.message), ("hint", hint))
+    return folded(f"{place}{one.message}{hint}", width, style="bad")

@@ -55,6 +55,17 @@ def test_when_at_most_passes_the_pdu_goes_and_the_rule_has_not_fired() -> None:
     assert talk.told("expired") == ["#1: Logout-Request did not come in 5 s"]
 
 
+def test_without_an_at_most_it_waits_for_ever() -> None:
+    talk = Dialogue(rule("{until: Logout-Request, at_most: no}"))
+    pdu = write(2, 10)
+    assert talk.say(pdu) == []
+    assert talk.tick(100_000) == []
+    assert talk.counts() == {"matched": 1}
+    talk.end()
+    assert talk.sent(End.TARGET)[-1].pdu == pdu
+    assert talk.told("expired") == []
+
+
 def test_a_moment_that_has_come_already_is_no_pause() -> None:
     talk = Dialogue(rule("n"))
     pdu = write(2, 10)

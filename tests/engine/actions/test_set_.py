@@ -144,6 +144,27 @@ def test_a_later_act_sees_what_an_earlier_one_left() -> None:
     assert out["CmdSN"] == 15
 
 
+@pytest.mark.parametrize("keys", [{}, DIGESTS], ids=["plain", "digests"])
+def test_an_address_and_a_length_in_a_CDB_are_set(keys: dict[str, str]) -> None:
+    cdb = bytes.fromhex("2a080000000800000800").ljust(16, b"\0")
+    pdu = write(2, 10, CDB=cdb)
+    out, talk = through("{CDB.LBA: 2048, CDB.blocks: 2 * CDB.blocks}", pdu, keys=keys)
+    expected = bytes.fromhex("2a080000080000001000").ljust(16, b"\0")
+    assert out == pdu.with_fields({"CDB": expected}).sealed(header=bool(keys), data=bool(keys))
+    assert [str(change) for change in talk.reports[-1].changes] == ["CDB.LBA 8 -> 2048", "CDB.blocks 8 -> 16"]
+    out, _ = through("{CDB.LBA: 5, CDB: READ lba=1 blocks=2}", pdu)
+    assert out["CDB"] == int.from_bytes(bytes.fromhex("28000000000500000200").ljust(16, b"\0"), "big")
+
+
+def test_what_of_a_CDB_is_in_an_additional_header_stays() -> None:
+    long = bytes.fromhex("7f0000000000001800090000").ljust(32, b"\0")
+    pdu = write(2, 10, CDB=long[:16]).with_ahs(bytes([0, 17, 1, 0]) + long[16:])
+    assert len(pdu.cdb) == 32
+    talk = Dialogue("rules:\n  - when: SCSI-Command\n    do:\n      - set: {CDB.LBA: 1}")
+    assert talk.say(pdu) == [pdu]
+    assert talk.told("failed") == ["#1: set: CDB.LBA: it is in an additional header segment"]
+
+
 def test_an_opcode_is_set_last() -> None:
     out, _ = through("{Opcode: 0x3e, EDTL: 7}", read(2, 10))
     assert out.bhs[0] & 0x3F == 0x3E
@@ -159,6 +180,12 @@ def test_an_opcode_is_set_last() -> None:
         (write(2, 10, b"ab"), "{data+1: 0x0102}", f"data+1: 2 {OUTSIDE} has 2 bytes"),
         (write(2, 10), "{data+0: 0x01}", f"data+0: 1 {OUTSIDE} has 0 bytes"),
         (write(2, 10, bytes(2000)), "{AHS: data}", "AHS: AHS bytes are a multiple of 4 up to 1020, not 2000"),
+        (write(2, 10, CDB=bytes([0x12] * 16)), "{CDB.LBA: 1}", "CDB.LBA: INQUIRY has no LBA"),
+        (
+            write(2, 10, CDB=bytes([0x2A] * 16)),
+            "{CDB.blocks: 65535 + 1}",
+            "CDB.blocks: WRITE(10) takes 0 to 65535, not 65536",
+        ),
         (write(2, 10), "{EDTL: 0 - 1}", "EDTL: EDTL takes 0..0xffffffff, not -0x1"),
     ],
 )

@@ -57,6 +57,13 @@ def test_at_most_ends_it() -> None:
     assert talk.counts() == {"matched": 1, "expired": 1}
 
 
+def test_without_an_at_most_it_lasts() -> None:
+    talk = Dialogue(rule("{until: Logout-Request, at_most: no}"))
+    assert talk.say(write(2, 10)) == []
+    assert talk.tick(100_000) == []
+    assert talk.counts() == {"matched": 1}
+
+
 def test_the_end_of_the_run_ends_it() -> None:
     talk = Dialogue(rule("{until: Logout-Request, at: header+1}"))
     pdu = write(2, 10)
