@@ -12,7 +12,8 @@ from typing import Final
 from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import UsageError
 from iscsiproxy.language import load_all
-from iscsiproxy.language.line import load_line
+from iscsiproxy.language.line import load_line, read_line
+from iscsiproxy.language.scenario_text import scenario_text
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.runs.library import every
 
@@ -27,26 +28,25 @@ def scenario_of(what: str | Path, params: Mapping[str, object] | None = None) ->
     """Read what is to be armed; `params` are parameters, and values of matrix axes.
 
     A text of several lines is a scenario file, one with blanks in it is a line of the console, anything else names a
-    file or a scenario that ships. Raises UsageError and FileError.
+    file or a scenario that ships. A line without a moment is done when the first connection is in full feature phase.
+    Raises UsageError and FileError.
     """
     settings = {name: _written(value) for name, value in (params or {}).items()}
-    text = str(what)
-    if isinstance(what, str) and "\n" in text:
-        return _of_text(_with_name(text), settings)
-    if isinstance(what, str) and " " in text.strip() and not text.endswith((".yaml", ".yml")):
-        line = text.strip()
-        return replace(load_line(line, name=INLINE, acts=SPECS, params=settings), title=line, file="")
+    text = _text(what)
+    if text is not None:
+        return _of_text(text, settings)
     name = str(what) if isinstance(what, str) or what.is_absolute() else f"./{what}"
     return _the_one(every([name], settings))
 
 
 def placed(scenario: Scenario, what: str | Path, folder: Path) -> Scenario:
     """Write the text of a scenario into a folder, so that what the journal names can be read; else give it as it is."""
-    if not (isinstance(what, str) and "\n" in what):
+    text = _text(what)
+    if text is None:
         return scenario
     path = folder / f"{scenario.name}.yaml"
     try:
-        path.write_text(_with_name(what), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     return replace(scenario, file=str(path))
@@ -67,10 +67,18 @@ def _the_one(found: Sequence[Scenario]) -> Scenario:
     return found[0]
 
 
-def _with_name(text: str) -> str:
-    """Take the indentation away, and give it a name behind all else: the lines keep their numbers."""
-    text = dedent(text)
-    return text if _NAMED.search(text) else f"{text.rstrip()}\nscenario: {INLINE}\n"
+def _text(what: str | Path) -> str | None:
+    """Give the file that a text or a line is; None if it names one."""
+    if isinstance(what, Path):
+        return None
+    if "\n" in what:
+        text = dedent(what)
+        # The name comes behind all else: so the lines keep their numbers.
+        return text if _NAMED.search(text) else f"{text.rstrip()}\nscenario: {INLINE}\n"
+    if " " in what.strip() and not what.endswith((".yaml", ".yml")):
+        load_line(what, name=INLINE, acts=SPECS)  # what is wrong with it is told as it stands in the line
+        return scenario_text(INLINE, [read_line(what, acts=SPECS)], acts=SPECS, title=what.strip())
+    return None
 
 
 def _written(value: object) -> str:

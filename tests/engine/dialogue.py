@@ -32,6 +32,8 @@ from iscsiproxy.engine.commands import (
     Throttle,
 )
 from iscsiproxy.language import load
+from iscsiproxy.language.line import load_line
+from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy.line import Out
 from iscsiproxy.proxy.numbering import Numbering
 from iscsiproxy.session.events import Change, Closed, Connected, Delivered, Event, FullFeature, How, Received
@@ -162,6 +164,17 @@ def text_response(itt: int, stat_sn: int, text: Mapping[str, str] | bytes = b"",
     return Pdu.build(Opcode.TEXT_RESPONSE, data).with_fields({**fields, **values})
 
 
+def _ignored(_: object) -> None:
+    """Take what a call gives for nothing."""
+
+
+def _scenario(text: str, params: Mapping[str, str] | None = None, axes: Mapping[str, str] | None = None) -> Scenario:
+    if "scenario:" not in text:
+        text = f"scenario: x\nvictim: target\n{text}"
+    name = text.partition("scenario:")[2].split()[0]
+    return load(text, file=f"{name}.yaml", acts=SPECS, params=params, axes=axes)
+
+
 def _in_hand(command: Command, n: int) -> bool:
     if isinstance(command, Report):
         return command.kind == "held" and command.of == n
@@ -247,22 +260,19 @@ class _Line:
 
 
 class Dialogue:
-    """One run: connections through the proxy, with the rules of one scenario."""
+    """One run: connections through the proxy, with the rules of one scenario, or with none where there is no text."""
 
     def __init__(
         self,
-        text: str,
+        text: str = "",
         *,
         seed: int = 1,
         connect: bool = True,
         params: Mapping[str, str] | None = None,
         axes: Mapping[str, str] | None = None,
     ) -> None:
-        if "scenario:" not in text:
-            text = f"scenario: x\nvictim: target\n{text}"
-        name = text.partition("scenario:")[2].split()[0]
-        self.scenario = load(text, file=f"{name}.yaml", acts=SPECS, params=params, axes=axes)
-        self.engine = Engine([self.scenario], rng=Random(seed), state=self.state)
+        self.scenarios = [_scenario(text, params, axes)] if text else []
+        self.engine = Engine(self.scenarios, rng=Random(seed), state=self.state)
         self.trackers = {end: Tracker(end) for end in End}
         self.numbers = Numbers(self.trackers[End.INITIATOR].session)
         self.now = 0.0
@@ -285,6 +295,11 @@ class Dialogue:
         self._carry_out(self.engine.start(self.now))
         if connect:
             self.connect()
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that there was from the start."""
+        return self.scenarios[0]
 
     def state(self, conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
         """Give what the engine reads."""
@@ -355,6 +370,44 @@ class Dialogue:
     def end(self) -> None:
         """Clear every fault."""
         self._carry_out(self.engine.end(self.now))
+
+    # --- what somebody asks for ---
+
+    def ask(self, call: Callable[[Engine], object]) -> list[Pdu]:
+        """Ask the engine for something; give the whole PDUs that were written by that."""
+        before = len(self.wire)
+        try:
+            self._carry_out(self.engine.asked(self.now, lambda engine: _ignored(call(engine))))
+        finally:
+            self._carry_out(self.engine.asked(self.now, lambda _: None))  # what it had begun before it failed
+        return [one.pdu for one in self.wire[before:] if isinstance(one, Sent) and one.stop is None]
+
+    def adopt(self, text: str, *, only: Iterable[int] | None = None) -> list[Pdu]:
+        """Have a scenario come into force while connections last."""
+        scenario = _scenario(text)
+        return self.ask(lambda engine: engine.adopt(scenario, only=None if only is None else list(only)))
+
+    def arm(self, line: str, *, name: str = "line", only: Iterable[int] | None = None) -> list[Pdu]:
+        """Have a line come into force; one without a moment is done at once."""
+        scenario = load_line(line, name=name, acts=SPECS)
+        written = self.ask(lambda engine: engine.adopt(scenario, only=None if only is None else list(only)))
+        return [*written, *self.tick(0)]
+
+    def clear(self) -> list[Pdu]:
+        """Clear everything, and go on."""
+        before = len(self.wire)
+        self._carry_out(self.engine.clear(self.now))
+        return [one.pdu for one in self.wire[before:] if isinstance(one, Sent) and one.stop is None]
+
+    @property
+    def held(self) -> list[tuple[int, int]]:
+        """What is held: the tag of each PDU, and how many wait behind it."""
+        return [(one.pdu["ITT"], one.behind) for one in self.engine.held()]
+
+    def number(self, itt: int) -> int:
+        """Give the number of the event with which the held PDU of that tag came in."""
+        (n,) = [one.n for one in self.engine.held() if one.pdu["ITT"] == itt]
+        return n
 
     # --- what became of it ---
 

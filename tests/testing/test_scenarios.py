@@ -75,8 +75,15 @@ def test_a_line_of_the_console_is_one_rule() -> None:
     scenario = scenario_of(line)
     assert (scenario.name, scenario.victim, scenario.title, scenario.file) == ("inline", "target", line, "")
     assert [act.name for act in scenario.rules[0].do] == ["drop"]
-    with pytest.raises(FileError, match="Data-Owt"):
+    with pytest.raises(FileError, match=r"^line:1:6: .*Data-Owt"):
         scenario_of("drop Data-Owt nth 1")
+    with pytest.raises(UsageError, match="nth"):
+        scenario_of(line, {"nth": 2})
+
+
+def test_a_line_without_a_moment_waits_for_a_connection() -> None:
+    (rule,) = scenario_of("close rst").rules
+    assert [moment.text for moment in rule.when] == ["full-feature nth 1"]
 
 
 def test_a_text_is_put_where_the_journal_can_name_it(tmp_path: Path) -> None:
@@ -84,6 +91,9 @@ def test_a_text_is_put_where_the_journal_can_name_it(tmp_path: Path) -> None:
     assert scenario.file == str(tmp_path / "both_ways.yaml")
     again = scenario_of(scenario.file, {"what": "R2T"})
     assert (again.name, again.axes) == (scenario.name, scenario.axes)
+    line = "drop Data-Out nth 1"
+    scenario = placed(scenario_of(line), line, tmp_path)
+    assert scenario_of(scenario.file).title == line
     shipped = scenario_of("data_out_lost")
     assert placed(shipped, "data_out_lost", tmp_path) is shipped
     with pytest.raises(UsageError, match="cannot write"):

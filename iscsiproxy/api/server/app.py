@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from iscsiproxy.api.models import EventQuery, Problem
 from iscsiproxy.api.operations import OPERATIONS, Operation
 from iscsiproxy.api.server.asked import MOST_BYTES, read_arguments, read_body, read_query
-from iscsiproxy.api.server.following import Message, Receive, Send, Stream, follow
+from iscsiproxy.api.server.following import Gone, Message, Receive, Send, Stream, follow, while_there
 from iscsiproxy.api.server.openapi import make_openapi
 from iscsiproxy.api.server.refusal import Refusal
 
@@ -157,11 +157,13 @@ class _Resource:
             await send(message)
 
         try:
-            answer = await self._done(scope)
+            answer = await self._done(scope, receive)
             if self._operation.stream:
                 await follow(answer, receive, noting)
                 return
             response = _answer(answer, self._operation.status)
+        except Gone:
+            return
         except Refusal as refusal:
             response = _problem(refusal)
         except Exception as error:  # noqa: BLE001 - told to the control, and to the client
@@ -174,7 +176,7 @@ class _Resource:
         if not begun:
             await response(scope, receive, send)
 
-    async def _done(self, scope: Scope) -> Any:
+    async def _done(self, scope: Scope, receive: Receive) -> Any:
         operation = self._operation
         given = [*read_arguments(operation, scope["path_params"])]
         query = read_query(operation, scope["query_string"])
@@ -182,7 +184,7 @@ class _Resource:
         given += [one for one in (query, body) if one is not None]
         self._control.called()
         answer = getattr(self._control, operation.name)(*given)
-        return await answer if inspect.isawaitable(answer) else answer
+        return await while_there(answer, receive) if inspect.isawaitable(answer) else answer
 
 
 class _Page:

@@ -1,4 +1,4 @@
-"""Events as they happen: one JSON object a line, for as long as the client stays.
+"""What takes its time, for as long as the client stays; above all events as they happen, one JSON object a line.
 
 The stream of events is bounded by itself. Here nothing is kept: the next batch is fetched when the last one has gone
 out, so a client that is slow finds in the stream what it has missed, and nobody waits for it.
@@ -7,14 +7,16 @@ out, so a client that is slow finds in the stream what it has missed, and nobody
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 import trio
 
 from iscsiproxy.api.models import Event
 
-__all__ = ["LINES", "Receive", "Send", "Stream", "follow"]
+__all__ = ["LINES", "Gone", "Message", "Receive", "Send", "Stream", "follow", "while_there"]
+
+A = TypeVar("A")
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -38,20 +40,32 @@ class Stream(Protocol):
         """Keep no more of them."""
 
 
+class Gone(Exception):  # noqa: N818 - no error: there is nobody left to answer
+    """The client went before there was an answer."""
+
+
+async def while_there(work: Awaitable[A], receive: Receive) -> A:
+    """Wait for something as long as the client stays. Raises Gone."""
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
+            answer = await work
+            nursery.cancel_scope.cancel()
+            return answer
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None  # a nursery wraps even a single one
+    raise Gone
+
+
 async def follow(stream: Stream, receive: Receive, send: Send) -> None:
-    """Send what happens, until it ends or the client goes. Closes the stream."""
+    """Send what happens, until it ends or the client goes, which raises Gone. Closes the stream."""
     try:
         await send(
             {"type": "http.response.start", "status": 200, "headers": [(b"content-type", LINES.encode("ascii"))]}
         )
         # Without a first piece some servers keep the header back, and the client does not know that it listens now.
         await send({"type": "http.response.body", "body": b"", "more_body": True})
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
-            await _send_all(stream, send)
-            nursery.cancel_scope.cancel()
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None  # a nursery wraps even a single one
+        await while_there(_send_all(stream, send), receive)
     finally:
         stream.close()
 

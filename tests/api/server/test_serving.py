@@ -246,6 +246,26 @@ async def test_a_client_that_says_no_more_still_gets_its_answer(control: FakeCon
         await stream.aclose()
 
 
+async def test_a_client_that_goes_waits_for_no_answer(control: FakeControl, path: ApiAddress) -> None:
+    ended = trio.Event()
+
+    async def later(_: object) -> Injected:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    control.answers["inject"] = later
+    async with serving(control, path):
+        stream = await connected(path)
+        await stream.send_all(b'POST /v1/inject HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\n{"pdu":"NOP-In"}')
+        while not control.asked:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await stream.aclose()
+        await ended.wait()
+    assert control.crashes == []
+
+
 async def test_an_error_in_a_stream_breaks_it_off(control: FakeControl, path: ApiAddress) -> None:
     async with serving(control, path), AsyncClient(path) as client:
         async with client.events() as events:
