@@ -244,7 +244,9 @@ def bind(command: str, arguments: Sequence[Argument], text: str, start: int) -> 
             _keep(argument, word, values)
     for argument in arguments:
         if argument.required and argument.name not in values:
-            raise _wrong(f"`{command}` needs {argument.kind.metavar}", len(text.rstrip()), _usage(command, arguments))
+            raise _wrong(
+                f"`{command}` needs {argument.kind.metavar}", len(text.rstrip()) + 1, _usage(command, arguments)
+            )
     return values
 
 

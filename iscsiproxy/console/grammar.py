@@ -56,7 +56,9 @@ def has_moment(line: str, vocabulary: Vocabulary) -> bool:
             act = []
             continue
         act.append(word)
-        if word == "when" or (_is_moment(word, moments) and not (len(act) == 2 and act[0] in _SENDING)):
+        if len(act) == 1 or (len(act) == 2 and act[0] in _SENDING):
+            continue
+        if word == "when" or _is_moment(word, moments):
             return True
     return False
 

@@ -19,7 +19,7 @@ from iscsiproxy.engine.firing import Chain
 from iscsiproxy.engine.hand import Hand
 from iscsiproxy.engine.roster import Roster
 from iscsiproxy.engine.rules import ActiveRule, build_act
-from iscsiproxy.engine.work import ActError, Built, Pause, RuleView, Work
+from iscsiproxy.engine.work import ActError, Built, Outcome, Pause, RuleView, Work
 from iscsiproxy.language.spec import Act, ActSpec, Moment, Released, Scenario
 from iscsiproxy.session.events import Change
 from iscsiproxy.wire.opcodes import End
@@ -86,7 +86,9 @@ class ByHand(Roster):
     @property
     def in_single_file(self) -> bool:
         """Whether every PDU has to be looked at by itself, because something may be held by hand."""
-        return bool(self._stepping or self._queues) or any(rule.in_force and rule.holds for rule in self._rules)
+        if self._stepping or self._queues or any(rule.armed_now and rule.holds for rule in self._rules):
+            return True
+        return any(_by_hand(chain, hand) for chain, hand in self._in_hand())
 
     # --- in the way of a PDU -----------------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class ByHand(Roster):
         return [
             hand.n
             for chain, hand in self._in_hand()
-            if chain.pausing is not None and chain.pausing[0].by_hand and (hand.look.conn, hand.look.leg) == way
+            if _by_hand(chain, hand) and (hand.look.conn, hand.look.leg) == way
         ]
 
     def _wait_behind(self, act: Built, work: Work) -> Pause | None:
@@ -117,7 +119,13 @@ class ByHand(Roster):
         hand = work.need_hand()
         self._queues.setdefault((hand.look.conn, hand.look.leg), deque()).append(work.chain)
         work.report("held", "behind what is held by hand")
-        return Pause((), None, lambda outcome: outcome == "met")
+        orphan, hand.orphan = hand.orphan, "deliver"  # it is only in line: what has come goes, if nothing holds it
+
+        def resume(outcome: Outcome) -> bool:
+            hand.orphan = orphan
+            return outcome == "met"
+
+        return Pause((), None, resume)
 
     def _done(self) -> list[Command]:
         while self._queues:
@@ -148,9 +156,10 @@ class ByHand(Roster):
     def held(self) -> tuple[Holding, ...]:
         """List the PDUs that rules hold, the oldest first; those that only wait behind one are counted there."""
         queued = {id(chain) for queue in self._queues.values() for chain in queue}
+        in_hand = self._in_hand()
         found = [
-            _holding(hand, *chain.pausing, chain.since, len(self._queues.get((hand.look.conn, hand.look.leg), ())))
-            for chain, hand in self._in_hand()
+            _holding(hand, *chain.pausing, chain.since, sum(_is_behind(other, hand) for _, other in in_hand))
+            for chain, hand in in_hand
             if chain.pausing is not None and id(chain) not in queued
         ]
         return tuple(sorted(found, key=lambda one: one.n))
@@ -162,13 +171,16 @@ class ByHand(Roster):
         """
         chain, hand = self._find(n)
         work = self._work("edit", chain, hand)
-        saved, mark, had = hand.save(), len(self.commands), len(hand.changes)
+        saved, mark, had, apart = hand.save(), len(self.commands), len(hand.changes), hand.look.conn in self.apart
         try:
             for act in acts:
                 built = build_act(act, "both")
                 built.run(built, work)
         except ActError:
             hand.restore(saved)
+            self.editors.revoke(hand.look, work.rule.name)
+            if not apart:
+                self.apart.discard(hand.look.conn)
             del self.commands[mark:]
             chain.standing.clear()
             raise
@@ -178,9 +190,10 @@ class ByHand(Roster):
     def let_go(self, n: int) -> None:
         """Let the PDU that came as event `n` go on, whatever it waits for. Raises KeyError if it is not in hand."""
         chain, _ = self._find(n)
-        for course in [*self._followed(), *self._waiting[chain]]:
+        courses = self._waiting[chain]
+        for course in [*self._followed(), *courses]:
             course.released(self.now)
-        self.due(lambda: self.proceed(chain, "met"))  # unless that was what it waited for
+        self.due(lambda: self._proceed(chain, "met", courses))  # unless that was what it waited for
 
     def step(self, n: int) -> None:
         """Let the PDU that came as event `n` go, and hold the next one of its connection.
@@ -202,7 +215,7 @@ class ByHand(Roster):
         built.run(built, self._work("drop", chain, hand))
         chain.stand()
         self._stop(chain)
-        chain.cut_short()
+        chain.cut_short("it was dropped by hand")
 
     def resume(self, conns: frozenset[int] | None = None) -> int:
         """End the stalls of some connections, or of all; say how many."""
@@ -233,6 +246,17 @@ class ByHand(Roster):
     def _work(self, what: str, chain: Chain, hand: Hand) -> Work:
         rule = _Rule(f"{BY_HAND}/{what}", Book())
         return Work(self, chain, rule, hand.look.within(rule.captures), hand)
+
+
+def _by_hand(chain: Chain, hand: Hand) -> bool:
+    """Tell whether a PDU is held until somebody lets it go, and what is behind it too."""
+    return chain.pausing is not None and chain.pausing[0].by_hand and not hand.aside
+
+
+def _is_behind(hand: Hand, other: Hand) -> bool:
+    """Tell whether one PDU waits for another to go first."""
+    way = (other.look.conn, other.look.leg)
+    return not (hand.aside or other.aside) and (hand.look.conn, hand.look.leg) == way and hand.n > other.n
 
 
 def _holding(hand: Hand, pause: Pause, work: Work, since: float, behind: int) -> Holding:

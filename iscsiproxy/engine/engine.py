@@ -207,7 +207,7 @@ class Engine(ByHand):
             due(now)
         return self._done()
 
-    def end(self, now: float) -> list[Command]:
+    def end(self, now: float, why: str = "the run ends") -> list[Command]:
         """Clear everything: rules disarm, held PDUs go in order, stalls end."""
         self._now = now
         self._armed = False
@@ -218,7 +218,7 @@ class Engine(ByHand):
         self._waiting.clear()
         self._due.clear()
         for chain in waiting:
-            chain.cut_short()
+            chain.cut_short(why)
         self.commands += [Resume(token=token) for token in sorted(self.lasting)]
         self.lasting.clear()
         for negotiation in self.negotiations:
@@ -231,7 +231,7 @@ class Engine(ByHand):
 
     def clear(self, now: float) -> list[Command]:
         """Clear everything, as at the end of a run, and be ready for other rules."""
-        commands = self.end(now)
+        commands = self.end(now, "everything is cleared")
         self._forget(list(self._rules))
         self._armed = True
         return commands

@@ -62,6 +62,10 @@ class Chain:
             self._outcome = outcome
             self._step()
 
+    def withdraw(self, of: Callable[[RuleView], bool]) -> None:
+        """Have some of the rules that have not acted yet do nothing any more."""
+        self.firings[self._at :] = [(rule, look) for rule, look in self.firings[self._at :] if not of(rule)]
+
     def insert(self, rule: RuleView, look: Look) -> None:
         """Have a rule act before those that have not acted yet."""
         self.firings.insert(self._at, (rule, look))
@@ -180,9 +184,9 @@ class Chain:
 
     # --- ends ---
 
-    def cut_short(self) -> None:
+    def cut_short(self, why: str) -> None:
         """End the pause and everything behind it: what is in hand goes as it is."""
-        self._end("the run ends")
+        self._end(why)
         self.let_go()
         self.finish()
 

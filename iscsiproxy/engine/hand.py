@@ -84,6 +84,7 @@ class Hand:
     sent: int = 0  #: bytes that went already
     held: bool = False  #: its slot waits for commands
     orphan: str = "drop"  #: what becomes of it when its sender has gone
+    aside: bool = False  #: it stands out of the line: what follows may go first
     added: tuple[bool, bool] = (False, False)  #: digests that it has although its leg has none
     _differences: tuple[bytes, bytes] | None = None  #: of its digests from right ones; None: those it came with
 

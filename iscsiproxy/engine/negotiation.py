@@ -55,6 +55,11 @@ class Asymmetry:
         under_way = sum(not login.over for login in self._logins.values())
         return f"<Asymmetry {self.rule}, {under_way} logins under way>"
 
+    @property
+    def needed(self) -> bool:
+        """Whether a connection is there whose login it has led, or leads."""
+        return bool(self._logins)
+
     def differs(self, conn: int) -> bool:
         """Tell whether the two legs of a connection hold something different because of this.
 

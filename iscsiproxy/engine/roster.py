@@ -42,8 +42,9 @@ class Roster(Looking):
 
         To be called by way of `asked`. No other scenario has its name.
         """
+        there = len(self.negotiations)
         rules, machines = self._enrol(scenario, active=True)
-        self.standing += [one for one in self.negotiations if one.rule.startswith(f"{scenario.name}/")]
+        self.standing += self.negotiations[there:]
         for rule in rules:
             rule.only = None if only is None else frozenset(only)
         self._compile()
@@ -55,28 +56,24 @@ class Roster(Looking):
         To be called by way of `asked`. What it has begun and others rely on (numbers, logins under way) goes on.
         """
         mine = f"{scenario}/"
-        for rule in self._rules:
-            if rule.name.startswith(mine):
-                rule.retire()
-        for machine in self._machines:
-            for rule in machine.copies():
-                if rule.name.startswith(mine):
-                    rule.retire()
         for negotiation in self.negotiations:
             if negotiation.rule.startswith(mine):
                 negotiation.active = False
+        self._forget([rule for rule in self._rules if rule.name.startswith(mine)])
         for chain in list(self._waiting):
+            chain.withdraw(lambda rule: rule.name.startswith(mine))
             if chain.pausing is not None and chain.pausing[1].rule.name.startswith(mine):
                 if not chain.pausing[0].silences:  # a stall tells of its end itself
                     chain.pausing[1].report("ended", f"{scenario} was taken out")
                 self.proceed(chain, "ended")
-        self._forget([rule for rule in self._rules if rule.name.startswith(mine)])
 
     def _forget(self, rules: Collection[ActiveRule]) -> None:
         """Drop rules that are over, and what there is of their scenarios."""
         gone = {id(rule) for rule in rules}
         books = {id(rule.captures) for rule in rules}
         names = {rule.scenario for rule in rules}
+        for rule in (*rules, *(one for machine in self._machines for one in machine.copies() if one.scenario in names)):
+            rule.retire()
         self._past += [rule.counts for rule in rules]
         del self._past[:-_MAX_PAST]
         self._rules = [rule for rule in self._rules if id(rule) not in gone]
@@ -84,6 +81,10 @@ class Roster(Looking):
         self._books = [book for book in self._books if id(book) not in books]
         self._scenarios = [one for one in self._scenarios if one.name not in names]
         self._reached -= names
+        # What has changed what two ends hold knows it as long as their connection lasts.
+        over = [one for one in self.negotiations if not (one.active or one.needed)]
+        self.negotiations = [one for one in self.negotiations if one not in over]
+        self.standing[:] = [one for one in self.standing if one not in over]  # others have hold of this list
         self._compile()
 
     def switch(self, rules: Collection[str], *, on: bool) -> None:

@@ -467,7 +467,7 @@ class FakeProxy:
         self.rules_ = [one for one in self.rules_ if one.scenario != name]
         return found
 
-    def clear(self, _: models.Clearing | None = None) -> Cleared:
+    def clear(self) -> Cleared:
         done = Cleared(rules=len(self.rules_), held=len(self.held_), stalled=0, reset=())
         self.rules_, self.held_ = [], {}
         return done

@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pytest
 
-from iscsiproxy.console.answer import Answer
-from iscsiproxy.console.arguments import (
-    Conn,
-    Count,
-    For,
-    HeldOrAll,
-    Name,
-    Pairs,
-    Pattern,
-    arguments_of,
-    bind,
-    duration,
-)
-from iscsiproxy.console.desk import Desk
+from iscsiproxy.console.arguments import arguments_of, bind, duration
+from iscsiproxy.console.commands.holding import held, release
+from iscsiproxy.console.commands.recording import save
+from iscsiproxy.console.commands.rules import arm
+from iscsiproxy.console.commands.watching import watch
+from iscsiproxy.console.commands.wire import kill
 from iscsiproxy.errors import FileError
-
-
-async def kill(
-    desk: Desk, conn: Conn | None = None, how: Literal["rst", "fin"] = "rst", end: Literal["initiator", "both"] = "both"
-) -> Answer:
-    """Stand for commands with optional arguments."""
-    return Answer()
-
-
-async def watch(
-    desk: Desk,
-    what: Literal["off", "both"] | None = None,
-    pattern: Pattern | None = None,
-    count: Count | None = None,
-    limit: For | None = None,
-) -> Answer:
-    """Stand for commands that take the rest of a line."""
-    return Answer()
-
-
-async def arm(desk: Desk, what: Annotated[str, Name("NAME")], params: Pairs = (), armed: bool = False) -> Answer:
-    """Stand for commands with a required argument, pairs and a switch."""
-    return Answer()
-
-
-async def release(desk: Desk, n: HeldOrAll | None = None) -> Answer:
-    """Stand for commands on PDUs in hand."""
-    return Answer()
 
 
 def bound(function: Any, text: str) -> dict[str, Any]:
@@ -93,11 +57,8 @@ def test_the_rest_of_a_line_is_taken_as_it_is_but_for_what_has_a_word_of_its_own
 
 
 def test_pairs_may_be_repeated_and_a_switch_is_one_word() -> None:
-    assert bound(arm, "mine -p nth=3 --armed -p x=a=b") == {
-        "what": "mine",
-        "params": (("nth", "3"), ("x", "a=b")),
-        "armed": True,
-    }
+    assert bound(arm, "mine -p nth=3 -p x=a=b") == {"what": "mine", "params": (("nth", "3"), ("x", "a=b"))}
+    assert bound(save, "mine --armed") == {"name": "mine", "armed": True}
 
 
 @pytest.mark.parametrize(("text", "value"), [("17", 17), ("last", "last"), ("all", "all")])
@@ -109,9 +70,19 @@ def test_a_held_pdu_has_a_number_or_a_name(text: str, value: int | str) -> None:
     ("function", "text", "column", "said"),
     [
         (kill, "2 fim", 8, "`fim` is nothing that `kill` takes (did you mean `fin`?)"),
-        (kill, "2 3", 8, "`3` is nothing that `kill` takes (usage: kill [CONN] [rst|fin] [initiator|both])"),
-        (kill, "-1", 6, "`-1` is nothing that `kill` takes (usage: kill [CONN] [rst|fin] [initiator|both])"),
-        (arm, "", 5, "`arm` needs NAME (usage: arm NAME [-p NAME=VALUE]… [--armed])"),
+        (
+            kill,
+            "2 3",
+            8,
+            "`3` is nothing that `kill` takes (usage: kill [CONN] [rst|fin|half] [initiator|target|both])",
+        ),
+        (
+            kill,
+            "-1",
+            6,
+            "`-1` is nothing that `kill` takes (usage: kill [CONN] [rst|fin|half] [initiator|target|both])",
+        ),
+        (arm, "", 5, "`arm` needs NAME|FILE|RULE (usage: arm NAME|FILE|RULE [-p NAME=VALUE]…)"),
         (arm, "mine -p nth", 13, "NAME=VALUE has to stand behind `-p`"),
         (arm, "mine -p", 10, "NAME=VALUE has to stand behind `-p`"),
         (release, "first_one", 9, "`first_one` is nothing that `release` takes (usage: release [N])"),
@@ -126,11 +97,8 @@ def test_what_does_not_fit_is_told_with_its_place(function: Any, text: str, colu
 
 
 def test_a_command_that_takes_nothing_says_so() -> None:
-    async def plain(desk: Desk) -> Answer:
-        return Answer()
-
-    with pytest.raises(FileError, match="`plain` takes nothing more"):
-        bound(plain, "x")
+    with pytest.raises(FileError, match="`held` takes nothing more"):
+        bound(held, "x")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_the_first_word_is_the_name_of_the_act_or_command(line: str, head: str |
         "delay 200ms NOP-Out",
         "close rst when 5s",
         "close when full-feature",
+        "close rst close",
         "pass; close fin R2T",
         "inject NOP-In TTT=0x1 R2T nth 3",
         "inject NOP-In when R2T",

@@ -13,7 +13,7 @@ __all__: list[str] = []
 pytest_plugins = ["pytester"]
 
 _HEAD = """
-    import os, signal, threading
+    import os, signal, socket, threading
     import pytest
     from tests.testing.traffic import HOLE, SEEN, read, write, write_and_read
 """
@@ -303,7 +303,7 @@ def test_ctrl_c_ends_it_all(where: str, users: pytest.Pytester) -> None:
     _written(
         users,
         f"""
-        def test_interrupted(iscsi_proxy):
+        def test_interrupted(iscsi_proxy, request):
             text = HOLE.replace("within: 300ms", "within: 60s")
             with iscsi_proxy.armed(text) as run:
                 write_and_read(iscsi_proxy.url)
@@ -311,8 +311,8 @@ def test_ctrl_c_ends_it_all(where: str, users: pytest.Pytester) -> None:
                     os.kill(os.getpid(), signal.SIGINT)
                 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
                 # A session that stays: what is expected of it cannot be decided soon.
-                import socket
-                run.kept = socket.create_connection((iscsi_proxy.host, iscsi_proxy.port))
+                kept = socket.create_connection((iscsi_proxy.host, iscsi_proxy.port))
+                request.addfinalizer(kept.close)
         """,
     )
     users.makeconftest(

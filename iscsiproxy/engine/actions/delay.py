@@ -43,6 +43,7 @@ def run(act: Built, work: Work) -> Pause | None:
     if hand is not None:
         hand.orphan = act.params["orphans"]
         if act.params["overtake"]:
+            hand.aside = True
             work.host.commands.append(Detach(slot=hand.n))
         work.report("held", f"until {until}")
 

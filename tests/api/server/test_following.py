@@ -135,7 +135,7 @@ async def test_nothing_is_waited_for_when_the_client_has_gone() -> None:
     client = Client()
     client.gone.set()
     with pytest.raises(Gone):
-        await while_there(trio.sleep_forever(), client.receive)
+        await while_there(trio.Event().wait(), client.receive)
 
 
 async def test_what_is_raised_meanwhile_is_raised_as_it_is() -> None:
