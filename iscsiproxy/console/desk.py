@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
+import msgspec
+
 from iscsiproxy.api.client import ApiError, AsyncClient
 from iscsiproxy.api.models import Event, Held, Vocabulary
 from iscsiproxy.console.arguments import HeldRef
@@ -113,8 +115,11 @@ class Desk:
         try:
             return await send(False)
         except ApiError as error:
-            if error.error != "confirm" or not (self.yes or self.ask is not None):
+            if error.error != "confirm":
                 raise
+            if not self.yes and self.ask is None:
+                hinted = msgspec.structs.replace(error.problem, hint="`--yes` agrees beforehand")
+                raise ApiError(error.status, hinted) from None
             if not await self.agreed(error.problem.message):
                 raise UsageError("not done") from None
         return await send(True)

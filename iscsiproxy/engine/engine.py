@@ -232,7 +232,9 @@ class Engine(ByHand):
     def clear(self, now: float) -> list[Command]:
         """Clear everything, as at the end of a run, and be ready for other rules."""
         commands = self.end(now, "everything is cleared")
-        self._forget(list(self._rules))
+        names = {rule.scenario for rule in self._rules}
+        self._retire(names)
+        self._forget(names)
         self._armed = True
         return commands
 

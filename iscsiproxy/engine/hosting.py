@@ -79,8 +79,8 @@ class Hosting:
         self.written: dict[int, Callable[[Delivered], None]] = {}
         self._connects: dict[int, int] = {}  #: the number of the event with which a connection began
         self._conns: dict[int, set[End]] = {}  #: with the legs that have ended
-        #: The throttles that end with everything else, and no sooner.
-        self.lasting: set[int] = set()
+        #: The throttles that end with their scenario, and no sooner, by the rule.
+        self.lasting: dict[int, str] = {}
         self._doorway = Doorway(self._rules)
 
     def _enrol(self, scenario: Scenario, *, active: bool) -> tuple[list[ActiveRule], list[ActiveMachine]]:

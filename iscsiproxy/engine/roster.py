@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from iscsiproxy.engine.commands import Resume
 from iscsiproxy.engine.looking import Looking
 from iscsiproxy.engine.machines import ActiveMachine
 from iscsiproxy.engine.rules import ActiveRule, Counts
@@ -42,6 +43,7 @@ class Roster(Looking):
 
         To be called by way of `asked`. No other scenario has its name.
         """
+        self._end_what_has_gone()
         there = len(self.negotiations)
         rules, machines = self._enrol(scenario, active=True)
         self.standing += self.negotiations[there:]
@@ -56,31 +58,47 @@ class Roster(Looking):
         To be called by way of `asked`. What it has begun and others rely on (numbers, logins under way) goes on.
         """
         mine = f"{scenario}/"
+        self._retire({scenario})
         for negotiation in self.negotiations:
             if negotiation.rule.startswith(mine):
                 negotiation.active = False
-        self._forget([rule for rule in self._rules if rule.name.startswith(mine)])
         for chain in list(self._waiting):
             chain.withdraw(lambda rule: rule.name.startswith(mine))
             if chain.pausing is not None and chain.pausing[1].rule.name.startswith(mine):
                 if not chain.pausing[0].silences:  # a stall tells of its end itself
                     chain.pausing[1].report("ended", f"{scenario} was taken out")
                 self.proceed(chain, "ended")
+        for token in [token for token, rule in self.lasting.items() if rule.startswith(mine)]:
+            del self.lasting[token]
+            self.commands.append(Resume(token=token))
+        self._forget({scenario})
 
-    def _forget(self, rules: Collection[ActiveRule]) -> None:
-        """Drop rules that are over, and what there is of their scenarios."""
-        gone = {id(rule) for rule in rules}
-        books = {id(rule.captures) for rule in rules}
-        names = {rule.scenario for rule in rules}
-        for rule in (*rules, *(one for machine in self._machines for one in machine.copies() if one.scenario in names)):
-            rule.retire()
-        self._past += [rule.counts for rule in rules]
+    def _end_what_has_gone(self) -> None:
+        """End what waits for something on connections alone that are no more."""
+        for chain in list(self._waiting):
+            rule = chain.pausing[1].rule if chain.pausing is not None else None
+            if not isinstance(rule, ActiveRule) or rule.only is None:
+                continue
+            if all(self.glance(conn).view.conn.phase is Phase.CLOSED for conn in rule.only):
+                self.proceed(chain, "ended")
+
+    def _retire(self, scenarios: Collection[str]) -> None:
+        """Take all rules of some scenarios out of force."""
+        for rule in (*self._rules, *(one for machine in self._machines for one in machine.copies())):
+            if rule.scenario in scenarios:
+                rule.retire()
+
+    def _forget(self, names: Collection[str]) -> None:
+        """Drop scenarios that are over, and what there is of them but their counts."""
+        gone = [rule for rule in self._rules if rule.scenario in names]
+        books = {id(rule.captures) for rule in gone}
+        self._past += [rule.counts for rule in gone]
         del self._past[:-_MAX_PAST]
-        self._rules = [rule for rule in self._rules if id(rule) not in gone]
+        self._rules = [rule for rule in self._rules if rule.scenario not in names]
         self._machines = [one for one in self._machines if one.name.partition("/")[0] not in names]
         self._books = [book for book in self._books if id(book) not in books]
         self._scenarios = [one for one in self._scenarios if one.name not in names]
-        self._reached -= names
+        self._reached.difference_update(names)
         # What has changed what two ends hold knows it as long as their connection lasts.
         over = [one for one in self.negotiations if not (one.active or one.needed)]
         self.negotiations = [one for one in self.negotiations if one not in over]

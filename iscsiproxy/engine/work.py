@@ -155,8 +155,8 @@ class Host(Protocol):
     def glance(self, conn: int) -> Look:
         """Look at a connection with nothing in hand."""
 
-    #: The throttles that end with everything else, and no sooner.
-    lasting: set[int]
+    #: The throttles that end with their scenario, and no sooner, by the rule.
+    lasting: dict[int, str]
 
     def goto(self, rule: RuleView, state: str, *, looked: bool) -> None:
         """Put the machine of the rule into a state; `looked`: because of a PDU or event, not by time alone.

@@ -320,6 +320,7 @@ class FakeProxy:
     armings: list[Arming] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     injections: list[Injection] = field(default_factory=list)
+    completions: list[models.CompletionQuery] = field(default_factory=list)
     recorded: Recording = field(default_factory=lambda: Recording(on=False, lines=()))
     timer: Timer | None = None
     scratch: bool = True
@@ -530,6 +531,18 @@ class FakeProxy:
 
     def vocabulary(self) -> Vocabulary:
         return VOCABULARY
+
+    def complete(self, query: models.CompletionQuery) -> models.Completion:
+        self.completions.append(query)
+        begun = query.line.rpartition(" ")[2]
+        words = [
+            models.Candidate(text=word, kind="clause", help=f"help of {word}") for word in ("where", "nth", "when")
+        ]
+        return models.Completion(
+            start=len(query.line) - len(begun),
+            kinds=("clause", "rule") if query.line.startswith("arm ") else ("clause",),
+            candidates=tuple(word for word in words if word.text.startswith(begun)),
+        )
 
     def _there(self, of: dict[int, T], number: int, what: str) -> T:
         if number not in of:

@@ -6,7 +6,7 @@ from iscsiproxy.engine import SPECS
 from iscsiproxy.errors import UsageError
 from iscsiproxy.language import load
 from iscsiproxy.language.spec import Scenario
-from iscsiproxy.runs.initiators import parse_initiator
+from iscsiproxy.runs.initiators import InitiatorSpec, parse_initiator
 from iscsiproxy.runs.scratch import Extent, Permission, check_permission, parse_extent, writes
 from iscsiproxy.runs.targets import parse_target
 
@@ -71,6 +71,12 @@ def test_for_a_command_the_user_has_to_answer(permission: Permission) -> None:
     with pytest.raises(UsageError, match=r"nobody knows what the initiator writes to storage:3260: .* --scratch"):
         check_permission([_scenario("read")], _THEIRS, _COMMAND, permission)
     check_permission([_scenario("read")], _THEIRS, _COMMAND, _ALL)
+
+
+@pytest.mark.parametrize("initiator", [_EMBEDDED, _COMMAND])
+def test_the_ways_to_say_it_may_be_others(initiator: InitiatorSpec) -> None:
+    with pytest.raises(UsageError, match=r"with scratch=True$"):
+        check_permission([_scenario("write")], _THEIRS, initiator, Permission(), ways="scratch=True")
 
 
 def test_a_range_of_blocks() -> None:

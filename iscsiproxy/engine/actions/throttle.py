@@ -57,7 +57,7 @@ def run(act: Built, work: Work) -> Pause | None:
     if act.params["until"]:
         Chain(host, None, [(_Watch(act, work.rule, tokens), work.look)], work.chain.scope).start()
     else:
-        host.lasting.update(tokens)
+        host.lasting |= dict.fromkeys(tokens, work.rule.name)
     return None
 
 
