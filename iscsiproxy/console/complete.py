@@ -82,7 +82,7 @@ class Choices:
         found = await self._arguments(command, line, head)
         if command.rule_if is not None:
             known = {one.text for one in found}
-            found += [one for one in await self._language(line, 0) if one.text not in known]
+            found += [one for one in await self._language(line, 0, rules=False) if one.text not in known]
         return found
 
     async def _heads(self, line: str, start: int) -> list[Suggestion]:
@@ -186,7 +186,7 @@ class Choices:
         return found
 
     async def _language(
-        self, line: str, begin: int, *, before: str = "", form: Form = "line", n: int | None = None
+        self, line: str, begin: int, *, before: str = "", form: Form = "line", n: int | None = None, rules: bool = True
     ) -> list[Suggestion]:
         """Ask the proxy what may come next behind what stands from `begin` on, with `before` in front of it."""
         text = before + line[begin:]
@@ -197,7 +197,7 @@ class Choices:
             tasks = await self._fresh("tasks", self._desk.api.tasks)
             words = _begun([(tag(one.ITT), one.command) for one in tasks], line, tagged.start("word"))
         words += [Suggestion(one.text, start, one.help) for one in found.candidates]
-        if "rule" in found.kinds:
+        if rules and "rule" in found.kinds:
             words += _begun(await self._rules(), line, start)
         return words
 

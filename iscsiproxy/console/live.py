@@ -43,7 +43,7 @@ class Live:
         self._news = asyncio.Event()
         self._flushed = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
-        self._watcher: asyncio.Task[None] | None = None
+        self._watcher: tuple[asyncio.Task[None], AsyncEvents] | None = None
 
     def __repr__(self) -> str:
         watched = "" if self.pattern is None else f", watches {self.pattern or 'all'}"
@@ -68,12 +68,15 @@ class Live:
         if pattern is not None:
             events = self._api.events(pdus=True, deliveries=both, where=pattern or None)
             await events.__aenter__()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            self._watcher = None
+        before, self._watcher = self._watcher, None
+        if before is not None:
+            task, old = before
+            task.cancel()
+            await asyncio.wait([task])
+            await old.aclose()
         self.pattern = pattern
         if events is not None and self._group is not None:
-            self._watcher = self._group.create_task(self._watch(events))
+            self._watcher = self._group.create_task(self._watch(events)), events
 
     async def reach(self, n: int) -> None:
         """Wait until event `n` was shown, but not for long."""

@@ -18,18 +18,25 @@ __all__ = ["acts_of", "harm_of", "harmful_act", "writing_act"]
 _HARMLESS: Final = frozenset({0x00, 0x03, 0x08, 0x12, 0x1A, 0x25, 0x28, 0x5A, 0x88, 0x9E, 0xA0, 0xA8})
 #: Parts of a PDU whose change can make another command, or the same one elsewhere
 _TELLING: Final = ("CDB", "BHS", "LUN", "Opcode")
-_WRITING_IO: Final = (None, "verify", "write")
+#: Parts by which what is sent can be another command than it says
+_DISGUISING: Final = ("BHS", "Opcode")
+_WRITING_IO: Final = ("verify", "write")
 
 #: What carries data, says where it goes, or says what became of it (RFC 7143 11.3, 11.4, 11.7, 11.8)
 _OF_DATA: Final = frozenset({Opcode.SCSI_COMMAND, Opcode.DATA_OUT, Opcode.DATA_IN, Opcode.R2T, Opcode.SCSI_RESPONSE})
-#: Acts that put something else in the place of a PDU, or a PDU more beside it
-_CHANGING: Final = frozenset({"answer", "corrupt", "duplicate", "merge", "replay", "resize", "set", "split", "swap"})
-#: A lost one of these is a hole in a write; others that are lost are waited for, and missed
-_HOLES: Final = frozenset({Opcode.DATA_OUT})
+#: Acts that put something else in the place of a PDU, or a PDU more beside it; `split` and `merge` keep every byte
+_CHANGING: Final = frozenset({"answer", "corrupt", "duplicate", "replay", "resize", "set", "swap"})
+#: One of these that is lost leaves a hole, that comes late may come behind the end; others are waited for, and missed
+_HOLES: Final = {Opcode.DATA_OUT: "what is written", Opcode.DATA_IN: "what is read"}
+#: What counts PDUs, and says nothing of data (RFC 7143 4.2.2)
+_COUNTING: Final = frozenset({"StatSN", "ExpStatSN", "ExpCmdSN", "MaxCmdSN", "numbers"})
+#: The key that says which disks an initiator gets to see (RFC 7143 13.4)
+_TARGET: Final = "TargetName"
 #: Acts that send something of their own
 _SENDING: Final = frozenset({"inject", "probe", "send", "swap", "replay"})
 _OWN_OF_DATA: Final = frozenset({"Data-Out", "R2T", "Data-In", "SCSI-Response"})
-_DIGESTS: Final = frozenset({"header-digest", "data-digest"})
+#: Parts of a PDU that are not data, and do not say where it goes
+_OUTSIDE: Final = frozenset({"header-digest", "data-digest", "pad"})
 
 
 def harm_of(scenario: Scenario) -> str:
@@ -50,18 +57,49 @@ def harmful_act(act: Act, opcodes: Iterable[int]) -> str:
     own = act.params.get("pdu")
     if act.name in _SENDING and isinstance(own, str) and own in _OWN_OF_DATA:
         return f"{shown} sends a {own} of the proxy's own"
-    if act.name == "drop" and on & _HOLES:
-        return f"{shown} makes a hole in a write"
-    if act.name not in _CHANGING or not on or (act.name == "corrupt" and act.params.get("what") in _DIGESTS):
-        return ""
-    return f"{shown} changes what is written, or what is read"
+    if _leads_elsewhere(act):
+        return f"{shown} may lead to other disks"
+    for opcode, what in _HOLES.items():
+        if opcode in on and act.name == "drop":
+            return f"{shown} makes a hole in {what}"
+        if opcode in on and act.name == "delay" and act.params.get("overtake"):
+            return f"{shown} may bring {what} too late"
+    return f"{shown} changes what is written, or what is read" if on and _changes(act) else ""
+
+
+def _changes(act: Act) -> bool:
+    """Tell whether an act on one of those PDUs changes more than its numbers, or says that what was not done was."""
+    if act.name == "corrupt":
+        return act.params.get("what") not in _OUTSIDE
+    if act.name == "set":
+        return not _COUNTING.issuperset(act.fields) or act.params.get("fix") == "none"
+    if act.name == "answer":
+        status = getattr(act.fields.get("Status"), "value", None)
+        refuses = isinstance(status, int) and status != 0 and "Response" not in act.fields
+        return not (refuses or act.params.get("pdu") == "Reject")
+    return act.name in _CHANGING
+
+
+def _leads_elsewhere(act: Act) -> bool:
+    """Tell whether an act gives a login the name of another target."""
+    added = act.params.get("add")
+    pairs = [one for one in added if isinstance(one, str)] if isinstance(added, tuple) else []
+    raw = [value for name in ("raw", "append") if isinstance(value := act.params.get(name), bytes)]
+    return (
+        f"text.{_TARGET}" in act.fields
+        or any(pair.startswith(f"{_TARGET}=") for pair in pairs)
+        or any(f"{_TARGET}=".encode() in text for text in raw)
+    )
 
 
 def writing_act(act: Act) -> str:
     """Say how an act may make a command that writes; empty if it cannot."""
     if act.name == "io" and act.params.get("do") in _WRITING_IO:
         return f"its actor does {act.text or 'io'}"
-    if any(name.partition(".")[0] in _TELLING for name in act.fields) and act.name == "set":
+    telling = {name.partition(".")[0] for name in act.fields}
+    if (act.name == "set" and not telling.isdisjoint(_TELLING)) or (
+        act.name in _SENDING and not telling.isdisjoint(_DISGUISING)
+    ):
         return f"`{act.text or act.name}` can make another command"
     cdb = act.params.get("CDB") or act.fields.get("CDB")
     if cdb is not None and not _harmless(cdb):

@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NoReturn, TypeVar
 
 import trio
 
 from iscsiproxy.checks.known import Deviation, Known
 from iscsiproxy.checks.profiles import DEFAULT, Profile
 from iscsiproxy.cli.judging import known_lists
-from iscsiproxy.errors import InternalError, UsageError
+from iscsiproxy.errors import InternalError, PeerError, UsageError, UserError
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy import Address, parse_address
 from iscsiproxy.report.model import Finding, RunResult
@@ -61,11 +61,15 @@ class Backstage:
         self.said: list[str] = []  #: what a user may want to know
         self._settings = settings
         self._known: tuple[Deviation, ...] = ()
+        self._profile = DEFAULT
         self._thread = threading.Thread(target=self._work, name="iscsiproxy", daemon=True)
         self._begun: SimpleQueue[BaseException | None] = SimpleQueue()
         self._error: BaseException | None = None
         self._crashes: list[Exception] = []
         self._token: trio.lowlevel.TrioToken | None = None
+        self._over = False  #: nobody needs it any more
+        self._ready = False
+        self._scope = trio.CancelScope()
         self._stop = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._listen = Address(_LOOPBACK, 0)
@@ -82,29 +86,38 @@ class Backstage:
     # --- for the test ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Have target and proxy ready. Raises UserError and PeerError, and leaves nothing behind then."""
+        """Have target and proxy ready. Raises UserError and PeerError, and the thread has ended then."""
+        __tracebackhide__ = True
         self._known = known_lists(self._settings.known)
+        self._profile = _profile(self._settings.profile)
         self._thread.start()
         if (error := self._begun.get()) is not None:
-            self._thread.join()
-            raise error
+            self._thread.join(_END)
+            self._error = None
+            _raise(error)
 
     def call(self, function: Callable[..., Awaitable[T]], *args: object) -> T:
         """Run an async function of this class in the thread, and wait for it. Raises what it raises."""
+        __tracebackhide__ = True
         if trio.lowlevel.in_trio_task():
             raise UsageError("this waits, and so would everything in this thread: call it with trio.to_thread.run_sync")
         assert self._token is not None
         try:
             return trio.from_thread.run(function, *args, trio_token=self._token)
+        except (UserError, PeerError) as error:
+            _raise(error)
         except (trio.RunFinishedError, trio.Cancelled):
             self._thread.join(_END)  # then it is known why
-            raise InternalError(f"the proxy has ended: {self._error!r}") from self._error
+            why = "" if self._error is None else f": {self._error!r}"
+            raise InternalError(f"the proxy has ended{why}") from self._error
 
     def close(self) -> None:
         """End it all, in bounded time. Raises what went wrong in the thread, and InternalError for a crash of ours."""
-        if self._thread.is_alive() and self._token is not None:
-            with suppress(trio.RunFinishedError):  # it has ended by itself
-                self._token.run_sync_soon(self._stop.set)
+        self._over = True
+        if self._thread.is_alive():
+            if self._token is not None:
+                with suppress(trio.RunFinishedError):  # it has ended by itself
+                    self._token.run_sync_soon(self._leave)
             self._thread.join(_END)
             if self._thread.is_alive():
                 raise InternalError(f"the thread of the proxy has not ended in {_END:g} s")
@@ -114,6 +127,10 @@ class Backstage:
         crashes, self._crashes = self._crashes, []
         if crashes:
             raise InternalError(f"{len(crashes)} crashes behind the test, the first: {crashes[0]!r}") from crashes[0]
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Give what the judge has found while nothing was armed."""
+        return self.call(self._all_found) if self._thread.is_alive() else self._found
 
     def allow(self, scenario: Scenario, initiator: str) -> None:
         """Refuse what may write where nothing was declared scratch. Raises UsageError."""
@@ -153,7 +170,7 @@ class Backstage:
             folder=folder,
             capture=settings.everything and folder is not None,
             check=settings.check,
-            profile=DEFAULT if settings.profile is None else Profile(settings.profile),
+            profile=self._profile,
             known=Known(self._known),
             environment=dict(os.environ),
         )
@@ -168,20 +185,32 @@ class Backstage:
         finally:
             self._begun.put(self._error)
 
+    def _leave(self) -> None:
+        self._stop.set()
+        if not self._ready:
+            self._scope.cancel()
+
     async def _live(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        async with opened(parse_target(self._settings.target)) as target:
-            # The test has to be told the name of the target, and where a disk is.
-            self.target = target if target.spec.kind == "embedded" else await looked(target, _OURS)
-            with held(parse_address(self._settings.listen, default_host=_LOOPBACK)) as self._listen:
-                async with trio.open_nursery() as nursery:
-                    self._nursery = nursery
-                    await self._unarm()
-                    self._begun.put(None)
-                    await self._stop.wait()
-                    await self._make_room()
-                    nursery.cancel_scope.cancel()
-            self._crashes += target.crashes
+        if self._over:
+            return
+        with self._scope:
+            async with opened(parse_target(self._settings.target)) as target:
+                # The test has to be told the name of the target, and where a disk is.
+                self.target = target if target.spec.kind == "embedded" else await looked(target, _OURS)
+                with held(parse_address(self._settings.listen, default_host=_LOOPBACK)) as self._listen:
+                    await self._serve()
+                self._crashes += target.crashes
+
+    async def _serve(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await self._unarm()
+            self._ready = True
+            self._begun.put(None)
+            await self._stop.wait()
+            await self._make_room()
+            nursery.cancel_scope.cancel()
 
     async def _unarm(self) -> None:
         """Put the plain proxy before the target."""
@@ -203,8 +232,7 @@ class Backstage:
 
     # --- a block, or another run -------------------------------------------------------------------------------------
 
-    async def findings(self) -> tuple[Finding, ...]:
-        """Give what the judge has found while nothing was armed."""
+    async def _all_found(self) -> tuple[Finding, ...]:
         return self._found + (self._plain.findings() if self._plain is not None else ())
 
     async def arm(self, plan: RunPlan, *, aftermath: bool) -> None:
@@ -285,6 +313,23 @@ class Backstage:
             raise play.error
         assert play.result is not None
         return play.result
+
+
+def _raise(error: BaseException) -> NoReturn:
+    """Raise it; where in the thread it came up is no concern of a user's, and there is a password in some places."""
+    __tracebackhide__ = True
+    if isinstance(error, UserError | PeerError):
+        raise error.with_traceback(None) from None
+    raise error
+
+
+def _profile(name: str | None) -> Profile:
+    if name is None:
+        return DEFAULT
+    try:
+        return Profile(name)
+    except ValueError:
+        raise UsageError(f"no profile is called {name!r}: there are {', '.join(map(str, Profile))}") from None
 
 
 def made(folder: Path | None, name: str) -> Path | None:

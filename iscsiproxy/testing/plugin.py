@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -38,6 +38,8 @@ Factory: TypeAlias = Callable[..., Proxy]
 _PROXIES: Final = pytest.StashKey[list[Proxy]]()
 #: Of the name of a test, what can be no part of a folder's name everywhere
 _ODD: Final = re.compile(r"[^\w.=,-]+")
+#: The longest name of a folder, in characters: file systems take 255 bytes
+_LONGEST: Final = 200
 _MARKER: Final = (
     "iscsi_target(target, scratch=False): the target that `iscsi_proxy` stands before in this test, and whether all of "
     "it may be overwritten"
@@ -86,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
 class _Chosen:
     """A target, and whether that one was declared scratch."""
 
-    target: str
+    target: str = field(repr=False)
     scratch: bool
 
 
@@ -114,12 +116,14 @@ def iscsi_proxy_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Itera
     """
     config, item = request.config, request.node
     kept = config.getoption("iscsi_run_dir")
-    folder = tmp_path / "iscsiproxy" if kept is None else kept / _ODD.sub("_", item.nodeid)
+    folder = tmp_path / "iscsiproxy" if kept is None else kept / _ODD.sub("_", item.nodeid)[:_LONGEST]
     proxies = item.stash.setdefault(_PROXIES, [])
     with ExitStack() as stack:
 
         def start(target: str | None = None, **settings: Any) -> Proxy:
+            __tracebackhide__ = True
             chosen = _chosen(item) if target is None else _Chosen(target, scratch=False)
+            known = settings.pop("known", ())
             proxy = Proxy(
                 chosen.target,
                 **{
@@ -127,12 +131,12 @@ def iscsi_proxy_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Itera
                     "seed": config.option.iscsi_seed,
                     "folder": folder if not proxies else folder / f"proxy-{len(proxies) + 1}",
                     "everything": kept is not None,
-                    **settings,
                     "known": (
-                        *settings.get("known", ()),
+                        *((known,) if isinstance(known, str) else known),
                         *config.getoption("iscsi_known"),
                         *config.getini("iscsi_known"),
                     ),
+                    **settings,
                 },
             )
             proxy.again = shlex.join(("pytest", item.nodeid, "--iscsi-seed", str(config.option.iscsi_seed)))

@@ -11,13 +11,13 @@ fault meets a session of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from iscsiproxy.errors import InternalError, UsageError
+from iscsiproxy.errors import InternalError, UsageError, UserError
 from iscsiproxy.testing.run import Run
 from iscsiproxy.testing.settings import Settings
 
@@ -49,7 +49,7 @@ class Proxy:
         scratch: bool = False,
         listen: str = "127.0.0.1:0",
         seed: int | None = None,
-        known: tuple[str, ...] = (),
+        known: str | Iterable[str] = (),
         check: bool = True,
         profile: str | None = None,
         folder: Path | None = None,
@@ -60,7 +60,7 @@ class Proxy:
             target=target,
             scratch=scratch,
             listen=listen,
-            known=tuple(known),
+            known=(known,) if isinstance(known, str) else tuple(known),
             check=check,
             profile=profile,
             folder=folder,
@@ -77,12 +77,15 @@ class Proxy:
         return f"<Proxy {self._behind or 'not entered'}>"
 
     def __enter__(self) -> Self:
+        __tracebackhide__ = True
         # It costs a quarter of a second, and is no business of those who never get here.
         from iscsiproxy.testing.backstage import Backstage
 
         backstage = Backstage(self.settings)
-        backstage.start()
-        self._stack.callback(backstage.close)
+        with ExitStack() as stack:
+            stack.callback(backstage.close)
+            backstage.start()
+            self._stack = stack.pop_all()
         self._behind = backstage
         return self
 
@@ -146,7 +149,7 @@ class Proxy:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What speaks against either end of what was done while nothing was armed, the worst first."""
-        return self._backstage.call(self._backstage.findings)
+        return self._backstage.findings()
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -178,6 +181,7 @@ class Proxy:
         """
         from iscsiproxy.testing.ending import done_by
 
+        __tracebackhide__ = True
         if not (aftermath in (None, "none") or callable(aftermath)):
             raise UsageError(f'aftermath: expected a function or "none", got {aftermath!r}')
         backstage = self._backstage
@@ -214,6 +218,7 @@ class Proxy:
         `initiator` is what `--initiator` takes; `timeout` bounds it up to the end of the fault. The rest is as for
         `armed`.
         """
+        __tracebackhide__ = True
         backstage = self._backstage
         plan = self._plan(scenario, params, initiator=initiator, timeout=timeout)
         run = Run(backstage, plan.name, plan.folder)
@@ -241,13 +246,17 @@ class Proxy:
         from iscsiproxy.testing.backstage import made
         from iscsiproxy.testing.scenarios import placed, scenario_of
 
+        __tracebackhide__ = True
         if initiator == "external":
             raise UsageError("an external initiator does its work in a block: armed is for that")
         settings = self.settings
-        scenario = scenario_of(what, params)
+        try:
+            scenario = scenario_of(what, params)
+            self._backstage.allow(scenario, initiator)
+        except UserError as error:
+            raise error.with_traceback(None) from None  # the message says it all
         if aftermath == "none":
             scenario = replace(scenario, aftermath="none")
-        self._backstage.allow(scenario, initiator)
         base = name = run_name(scenario)
         while any(run.name == name for run in self.runs):
             name = f"{base}#{1 + sum(run.name.partition('#')[0] == base for run in self.runs)}"

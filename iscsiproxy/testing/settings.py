@@ -19,7 +19,7 @@ class Settings:
     too; None: nowhere.
     """
 
-    target: str = "embedded"
+    target: str = field(default="embedded", repr=False)  # a URL may have a password in it
     scratch: bool = False
     listen: str = "127.0.0.1:0"
     seed: int = field(default_factory=lambda: random.SystemRandom().randrange(1 << 32))

@@ -1,8 +1,8 @@
 """A running proxy is asked whatever its own description allows, and what it does not, with a load going through it.
 
 Nothing of it may be an error of the proxy, every answer is what the description says, what is refused has changed
-nothing, and what is read is what was written, until somebody confirms that it need not be. `ISCSIPROXY_FUZZ=N` asks N
-times, never the same.
+nothing, and what is read is what was written, until somebody confirms that it need not be. `ISCSIPROXY_FUZZ=N` asks for
+everything N times over, never the same.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
 import pytest
 import trio
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode, openapi
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.failures import FailureGroup
+from schemathesis.schemas import APIOperation
 
 from iscsiproxy.api.client import ApiAddress, AsyncClient, Client
 from iscsiproxy.api.models import Event
@@ -43,9 +46,10 @@ from tests.real.served import Served, serving
 __all__: list[str] = []
 
 PATIENT = os.environ.get("ISCSIPROXY_FUZZ")
+#: How often all there is is asked for, a few times each
+ROUNDS = int(PATIENT or 2)
 PROFILE = settings(
-    max_examples=int(PATIENT or 150),
-    derandomize=not PATIENT,
+    max_examples=2,
     deadline=None,
     database=None,
     phases=[Phase.generate],
@@ -137,23 +141,17 @@ class Asking:
     address: ApiAddress
     confirming: bool
     asked: Counter[str] = field(default_factory=Counter)
-    done: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     confirmed: bool = False
+    rng: random.Random = field(default_factory=lambda: random.Random(None if PATIENT else 1))
 
     def run(self) -> None:
         """Ask as often as the profile says."""
-        document = make_openapi(secured=self.address.token is not None)
+        document = make_openapi(secured=False)  # the token is always shown: what happens without is tested elsewhere
         schema = openapi.from_dict(json.loads(msgspec.json.encode(document)))
         found = [schema[path][method.upper()] for path, methods in document["paths"].items() for method in methods]
-        cases = st.one_of([one.as_strategy(mode) for one in found for mode in (_RIGHT, _RIGHT, _WRONG)])
-
-        @PROFILE
-        @given(cases, st.sampled_from([True, True, False]), st.integers(0, 1 << 16))
-        def ask(case: Case[Any], aimed: bool, which: int) -> None:
-            self.ask(case, aimed=aimed, rng=random.Random(which))
-
+        found += [schema["/v1/rules"]["POST"]] * 3 + [schema["/v1/connections/{conn}/stall"]["POST"]]
         headers = {} if self.address.token is None else {"Authorization": f"Bearer {self.address.token}"}
         base = "http://localhost" if self.address.path else str(self.address)
         transport = httpx.HTTPTransport(uds=str(self.address.path)) if self.address.path else None
@@ -161,22 +159,34 @@ class Asking:
             Client(self.address) as self.client,
             httpx.Client(transport=transport, base_url=base, headers=headers, timeout=10, trust_env=False) as self.http,
         ):
-            import cProfile, pstats, io
-
-            pr = cProfile.Profile()
-            pr.enable()
-            ask()
-            pr.disable()
-            pstats.Stats(pr, stream=open("/tmp/prof.txt", "w")).sort_stats("cumtime").print_stats(60)
+            # One client wants all there is, and reads none of it.
+            with self.client.events(pdus=True, deliveries=True):
+                for _ in range(ROUNDS):
+                    for operation in self.rng.sample(found, len(found)):
+                        self.play(operation)
             self.client.clear()
 
-    def ask(self, case: Case[Any], *, aimed: bool, rng: random.Random) -> None:
-        """Ask once, perhaps for what there is."""
+    def play(self, operation: APIOperation[Any, Any, Any, Any]) -> None:
+        """Ask for one operation a few times, in different ways."""
+        if not self.client.rules():
+            self.client.arm(line="hold Status-PDU chance 20%", name="standing")
+        cases = st.one_of([operation.as_strategy(mode) for mode in (_RIGHT, _RIGHT, _WRONG)])
+
+        @seed(self.rng.randrange(1 << 32))
+        @PROFILE
+        @given(cases)
+        def ask(case: Case[Any]) -> None:
+            self.ask(case)
+
+        ask()
+
+    def ask(self, case: Case[Any]) -> None:
+        """Ask once; mostly for what there is, where that is allowed."""
         before = self.state()
         name = case.operation.definition.raw["operationId"]
         right = case.meta is not None and case.meta.generation.mode is _RIGHT
-        if aimed and right:
-            self.aim(case, before, rng)
+        if right and self.rng.random() < 0.75:
+            self.aim(case, before)
         body: dict[str, Any] = case.body if isinstance(case.body, dict) else {}
         if body.get("confirm") is True:
             body["confirm"] = self.confirming
@@ -186,46 +196,47 @@ class Asking:
         response = self.send(case)
         self.asked[name] += 1
         self.statuses[response.status_code] += 1
-        self.done[name] += response.is_success
         try:
-            case.validate_response(response, checks=CHECKED)
-        except AssertionError as error:
-            self.wrong.append(str(error))
-        except Exception as error:  # noqa: BLE001 - schemathesis raises groups of what it found
-            self.wrong.append(f"{error}: {getattr(error, 'exceptions', ())}")
+            # Too large is one way of being wrong that schemathesis does not know.
+            case.validate_response(response, checks=CHECKED[: -1 if response.status_code == 413 else None])
+        except FailureGroup as group:
+            self.wrong += [f"{case.as_curl_command()}\n{one}" for one in group.exceptions]
         if 400 <= response.status_code < 500 and (changed := _changed(before, self.state())):
             self.wrong.append(f"{case.as_curl_command()} was refused ({response.text[:200]}), but changed {changed}")
         if sum(self.asked.values()) % CLEARED == 0:
             self.client.clear()
 
-    def aim(self, case: Case[Any], before: State, rng: random.Random) -> None:
+    def aim(self, case: Case[Any], before: State) -> None:
         """Ask for what is there, in words that mean something."""
-        path: dict[str, Any] = dict(case.path_parameters or {})
-        rules = [name.split("/", 1) for name, _, _ in before["rules"]] or [["none", "none"]]
-        scenario, rule = rng.choice(rules)
+        rng = self.rng
+        scenario, _, rule = rng.choice([name for name, _, _ in before["rules"]] or ["none/none"]).partition("/")
+        conns = before["conns"] or [1]
+        recent = [max(0, before["last"] - back) for back in range(20)]
         there = {
-            "conn": [*before["conns"], 1],
-            "session": [1, 2],
-            "n": [*before["held"], before["last"]],
+            "conn": conns,
+            "session": before["sessions"] or [1],
+            "n": [*before["held"]] or recent if "held" in case.path else recent,
             "scenario": [scenario],
             "rule": [rule],
         }
-        case.path_parameters = {name: rng.choice(there[name]) for name in path}
-        for given_ in (case.query, case.body):
-            if not isinstance(given_, dict):
-                continue
-            for name in given_.keys() & SEVERAL.keys():
-                given_[name] = rng.choice(SEVERAL[name])
-            for name in given_.keys() & {"conn"}:
-                given_[name] = rng.choice(there[name])
-        if isinstance(case.body, dict) and case.path.startswith("/v1/rules") and "armed" not in case.body:
-            # Of three ways to say what to arm exactly one is wanted.
-            kind = rng.choice(["line", "line", "text", "scenario"])
-            others = {"line", "text", "scenario", "name", "file", "params"}
-            kept = {name: value for name, value in case.body.items() if name not in others}
-            case.body = {**kept, kind: rng.choice(SEVERAL[kind])}
+        # The generated ones are quoted already.
+        case.path_parameters = {
+            name: quote(str(rng.choice(there[name])), safe="") for name in case.path_parameters or {}
+        }
+        for sent in (case.query, case.body):
+            if isinstance(sent, dict):
+                sent |= {name: rng.choice(SEVERAL[name]) for name in sent.keys() & SEVERAL.keys()}
+                sent |= {name: rng.choice(conns) for name in sent.keys() & {"conn"}}
+        if case.method == "POST" and case.path in ("/v1/rules", "/v1/rules/check", "/v1/inject"):
+            kind = "pdu" if case.path == "/v1/inject" else rng.choice(["line", "line", "line", "text", "scenario"])
+            body: dict[str, Any] = {kind: rng.choice(SEVERAL[kind])}
+            if kind in ("line", "pdu") and rng.random() < 0.8:
+                body["conn"] = rng.choice(conns)
             if kind == "line" and rng.random() < 0.5:
-                case.body["name"] = rng.choice(NAMES)
+                body["name"] = rng.choice(NAMES)
+            case.body = body
+        if isinstance(case.body, dict) and case.body.keys() & {"acts", "line", "pdu", "text", "scenario"}:
+            case.body["confirm"] = rng.random() < 0.75
 
     def send(self, case: Case[Any]) -> httpx.Response:
         """Send it, and give what comes back; of events those of a moment."""
@@ -249,8 +260,7 @@ class Asking:
         content = b"".join(pieces)
         if response.headers["content-type"] == "application/x-ndjson":
             for line in content.split(b"\n")[:-1]:
-                if line:
-                    msgspec.json.decode(line, type=Event)
+                assert not line or msgspec.json.decode(line, type=Event)
         whole = httpx.Response(response.status_code, headers=response.headers, content=content, request=request)
         whole.elapsed = timedelta()
         return whole
@@ -258,13 +268,15 @@ class Asking:
     def state(self) -> State:
         """Look at what there is."""
         proxy, rules, held = self.client.proxy(), self.client.rules(), self.client.held()
+        sessions = self.client.sessions()
         return {
             "rules": [(one.name, one.armed, one.text) for one in rules if not one.once],
             "held": {one.n: (one.conn, one.until, one.changes) for one in held},
-            "conns": [one.id for one in self.client.connections()],
+            "conns": [conn for session in sessions for conn in session.connections],
             "recording": proxy.recording,
             "errors": proxy.internal_errors,
             "last": proxy.last,
+            "sessions": [session.id for session in sessions],
         }
 
 
@@ -301,17 +313,25 @@ def _load(number: int, **changes: Any) -> WorkloadSettings:
     return WorkloadSettings(**values | changes)
 
 
-def _initiator(iqn: str, number: int) -> InitiatorSettings:
+def _initiator(iqn: str, number: int, *, patience: float = 0.5) -> InitiatorSettings:
     return InitiatorSettings(
         target=iqn,
         isid=random_isid(f"fuzz {number}"),
         time2wait=0,
         first_burst_length=8192,
-        command_timeout=0.5,
-        login_timeout=2.0,
-        logout_timeout=0.2,
-        nop_interval=0.5,
+        command_timeout=patience,
+        login_timeout=4 * patience,
+        logout_timeout=patience,
+        nop_interval=patience,
     )
+
+
+class _Unhurried(SessionDrive):
+    """Leaves the processor to others between two commands."""
+
+    async def start(self, lun: int, cdb: bytes, **given: Any) -> Any:
+        await trio.sleep(0.02)
+        return await super().start(lun, cdb, **given)
 
 
 async def _work(portal: tuple[str, int], iqn: str, number: int, reports: list[WorkloadReport]) -> None:
@@ -320,7 +340,7 @@ async def _work(portal: tuple[str, int], iqn: str, number: int, reports: list[Wo
         with suppress(PeerError):
             with trio.move_on_after(6):
                 async with open_session(portal, _initiator(iqn, number)) as session:
-                    workload = Workload(SessionDrive(session), _load(number), random.Random(number))
+                    workload = Workload(_Unhurried(session), _load(number), random.Random(number))
                     try:
                         await workload.run()
                     finally:
@@ -328,6 +348,7 @@ async def _work(portal: tuple[str, int], iqn: str, number: int, reports: list[Wo
         await trio.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confirming", [False, True], ids=["careful", "confirming"])
 async def test_whatever_it_is_asked_the_proxy_lives_and_says_what_it_does(tmp_path: Path, confirming: bool) -> None:
     where = "127.0.0.1:0" if confirming else str(tmp_path / "api.sock")
@@ -341,22 +362,22 @@ async def test_whatever_it_is_asked_the_proxy_lives_and_says_what_it_does(tmp_pa
             asking = Asking(_address(proxy.ready), confirming)
             await trio.to_thread.run_sync(asking.run)
             nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True), trio.fail_after(20):
+            with trio.CancelScope(shield=True), trio.fail_after(30):
                 async with AsyncClient(_address(proxy.ready)) as client:
                     end = await client.proxy()
                 # And behind it everything is as it should be: nothing is armed or held any more.
-                async with open_session(portal, _initiator(target.iqn, 2)) as session:
+                async with open_session(portal, _initiator(target.iqn, 2, patience=5.0)) as session:
                     clean = await Workload(
                         SessionDrive(session), _load(2, seconds=None, count=50), random.Random(5)
                     ).run()
                 status = await proxy.stop()
-    print(asking.asked, asking.done, asking.statuses, sum(r.commands for r in reports), len(reports))
     assert not asking.wrong, "\n\n".join(asking.wrong[:10])
     assert (end.internal_errors, end.held, end.armed) == ((), 0, 0)
     assert clean.passed, clean
     assert status == 0
     assert set(asking.asked) == {one.name for one in OPERATIONS}
-    assert sum(report.commands for report in reports) > 50
+    assert asking.statuses.keys() >= {200, 201, 400, 404, 409}
+    assert sum(report.commands for report in reports) > 10
     mismatches = [mismatch for report in reports for mismatch in report.mismatches]
     assert not mismatches or asking.confirmed, mismatches[:3]
 

@@ -259,6 +259,7 @@ class _Following(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         if self in self._proxy.streams:
             self._proxy.streams.remove(self)
+        self._queue.put_nowait(None)
 
 
 class _Transport(httpx.AsyncBaseTransport):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import or_
 from random import Random
-from typing import assert_never
+from typing import Literal, assert_never
 
 from iscsiproxy.engine import SPECS, Engine
 from iscsiproxy.engine.commands import (
@@ -392,6 +392,18 @@ class Dialogue:
         scenario = load_line(line, name=name, acts=SPECS)
         written = self.ask(lambda engine: engine.adopt(scenario, only=None if only is None else list(only)))
         return [*written, *self.tick(0)]
+
+    def dismiss(self, scenario: str) -> list[Pdu]:
+        """Take a scenario out."""
+        return self.ask(lambda engine: engine.dismiss(scenario))
+
+    def switch(self, *rules: str, on: bool) -> list[Pdu]:
+        """Bring rules into force, or take them out, by their full names."""
+        return self.ask(lambda engine: engine.switch(rules, on=on))
+
+    def by_hand(self, what: Literal["let_go", "step", "drop"], n: int) -> list[Pdu]:
+        """Do something to the PDU in hand that came as event `n`."""
+        return self.ask(lambda engine: getattr(engine, what)(n))
 
     def clear(self) -> list[Pdu]:
         """Clear everything, and go on."""

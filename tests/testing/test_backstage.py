@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -66,6 +67,26 @@ def test_an_error_in_the_thread_is_raised_by_what_is_asked_next_and_at_the_end()
     with pytest.raises(ZeroDivisionError):
         backstage.close()
     backstage.close()  # it was told
+    with pytest.raises(InternalError, match=r"the proxy has ended$"):
+        backstage.call(_thread)
+    assert backstage.findings() == ()
+
+
+def test_one_that_is_not_ready_yet_ends_at_once() -> None:
+    # Nobody answers a login there, and it would be waited for.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        backstage = Backstage(Settings(target=f"127.0.0.1:{silent.getsockname()[1]}"))
+        starting = threading.Thread(target=backstage.start)
+        starting.start()
+        with silent.accept()[0]:
+            backstage.close()
+        starting.join(20)
+        assert not starting.is_alive()
+    assert "ended" in repr(backstage)
+
+
+def test_one_that_was_never_started_has_nothing_to_end() -> None:
+    Backstage(Settings()).close()
 
 
 def test_a_crash_that_cost_one_connection_only_is_told_at_the_end() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +83,12 @@ def test_a_target_that_cannot_be_had_is_told_at_once() -> None:
 def test_what_is_wrong_with_a_target_is_told_at_once() -> None:
     with pytest.raises(UsageError, match="did you mean tgt-holes"), Proxy("embedded:tgt-hole"):
         pass
+    with (
+        pytest.raises(UsageError, match=r"no profile is called 'rfc9999': there are .*rfc7143"),
+        Proxy(profile="rfc9999"),
+    ):
+        pass
+    assert _threads() == []
 
 
 # --- verdicts ------------------------------------------------------------------------------------------------------
@@ -186,7 +193,7 @@ def test_what_is_done_unarmed_is_judged_too(proxy: Proxy) -> None:
 
 
 def test_what_is_known_is_no_finding() -> None:
-    with Proxy(known=("libiscsi-1.19",)) as proxy:
+    with Proxy(known="libiscsi-1.19") as proxy:
         write_and_read(proxy.url, quirk="libiscsi-expstatsn")
         assert proxy.findings == ()
         with proxy.armed(SEEN) as run:
@@ -320,6 +327,18 @@ def test_nothing_is_armed_before_a_target_that_was_not_declared_scratch(proxy: P
         with other.armed(SEEN) as run:
             write_and_read(other.url)
         assert run.verdict == "pass"
+
+
+def test_a_target_may_be_a_command_and_ends_with_the_proxy() -> None:
+    command = f"{sys.executable} -m iscsiproxy target --listen {{portal}}"
+    with Proxy(command, scratch=True) as proxy:
+        assert write(proxy.url)
+        with proxy.armed(SEEN) as run:
+            assert write_and_read(proxy.url) == [True, True]
+        assert run.verdict == "pass", run.verdict.explain()
+        target = proxy._target.address
+    with pytest.raises(OSError, match="refused"), socket.create_connection((target.host, target.port)):
+        pass
 
 
 def test_an_aftermath_is_a_function_or_none(proxy: Proxy) -> None:

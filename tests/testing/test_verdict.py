@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from iscsiproxy.report.model import Evidence, Finding, RunResult
@@ -28,6 +30,10 @@ def _verdict(word: Word, text: str = "it came") -> Verdict:
         cites=("RFC 7143 7.8",),
     )
     return Verdict(result=result, expected=("never: SCSI-Response",), hints=("rule hole: never fired",))
+
+
+def test_all_words_are_known() -> None:
+    assert set(WORDS) == set(get_args(Word))
 
 
 def test_it_is_equal_to_its_word_and_to_no_other() -> None:

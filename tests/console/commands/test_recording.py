@@ -51,9 +51,14 @@ def test_a_file_that_is_there_is_written_over_only_if_somebody_agrees(here: Path
         return True
 
     path = here / "mine.yaml"
-    for more, text in (({}, "old"), ({"ask": no}, "old"), ({"ask": yes}, "scenario"), ({"yes": True}, "scenario")):
+    for ask, agreed, text in (
+        (None, False, "old"),
+        (no, False, "old"),
+        (yes, False, "scenario"),
+        (None, True, "scenario"),
+    ):
         path.write_text("old")
-        played(FakeProxy(), "save mine", **more)  # type: ignore[arg-type] - one of the four above
+        played(FakeProxy(), "save mine", ask=ask, yes=agreed)
         assert path.read_text().startswith(text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from iscsiproxy.api.models import Event
 from iscsiproxy.console.desk import Desk
 from iscsiproxy.console.execute import Outcome, execute
 from iscsiproxy.console.registry import COMMANDS
@@ -11,7 +12,7 @@ from tests.console.fake import FakeProxy, event
 from tests.console.playing import Sheet, StillLive, answered, data_of, played, run, texts, until
 
 
-def streamed(proxy: FakeProxy, line: str, *events: object) -> tuple[Outcome, list[str]]:
+def streamed(proxy: FakeProxy, line: str, *events: Event) -> tuple[Outcome, list[str]]:
     """Do a line of a script, and let events happen when it listens."""
     sheet = Sheet()
 
@@ -21,7 +22,7 @@ def streamed(proxy: FakeProxy, line: str, *events: object) -> tuple[Outcome, lis
             doing = asyncio.create_task(execute(desk, line))
             await until(lambda: bool(proxy.streams))
             for one in events:
-                proxy.tell(one)  # type: ignore[arg-type] - any event
+                proxy.tell(one)
             outcome = await doing
         assert outcome is not None
         return outcome
