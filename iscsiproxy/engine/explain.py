@@ -55,12 +55,12 @@ _ESCALATIONS: Final = frozenset({1, 2, 3})
 
 
 class Explainer:
-    """Follows the rules of some scenarios. `state` reads what has been said so far on a leg."""
+    """Follows the rules of some scenarios, in force since `at`. `state` reads what has been said so far on a leg."""
 
-    def __init__(self, scenarios: Sequence[Scenario], *, rng: Rng, state: Reader) -> None:
+    def __init__(self, scenarios: Sequence[Scenario], *, rng: Rng, state: Reader, at: float = 0.0) -> None:
         self._rng = rng
         self._state = state
-        self._now = 0.0
+        self._now = at
         self._line = 0
         self._conns: set[int] = set()
         self._timers: list[tuple[float, int, Callable[[float], None]]] = []

@@ -20,7 +20,7 @@ from iscsiproxy.wire.fields import FIELDS
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.secrecy import SECRET_KEYS, mask_secrets
 
-__all__ = ["HIDDEN", "Veil", "veil_text"]
+__all__ = ["HIDDEN", "Veil", "veil_change", "veil_text"]
 
 #: What stands where a value was left out
 HIDDEN = "(withheld)"
@@ -47,6 +47,19 @@ def veil_text(text: str) -> str:
     if not _ANY.search(text):
         return text
     return _VALUE.sub(lambda match: f"{match[1] or ''}{HIDDEN}", text)
+
+
+def veil_change(change: Change, *, bearing: bool) -> Change:
+    """Leave secret values out of what was changed; `bearing`: in a PDU that has one, and so maybe in any part of it."""
+    if change.what in _FIELDS:
+        return change
+    pair = _PAIR.fullmatch(change.what)
+    if _ANY.search(change.what) or (bearing and pair is None):
+        return Change(what=change.what, old=HIDDEN, new=HIDDEN)
+    old, new = veil_text(change.old), veil_text(change.new)
+    if bearing:
+        old, new = _LITERAL.sub(HIDDEN, old), _LITERAL.sub(HIDDEN, new)
+    return Change(what=change.what, old=old, new=new)
 
 
 def _mentions(data: bytes) -> bool:
@@ -128,18 +141,7 @@ class Veil:
     def changes(self, changes: Iterable[Change], of: int | None = None, n: int | None = None) -> tuple[Change, ...]:
         """Hide the secrets in what was changed in PDU `of`, or made of it as PDU `n`."""
         bearing = of in self._bearing or n in self._bearing
-        return tuple(self._change(change, bearing=bearing) for change in changes)
-
-    def _change(self, change: Change, *, bearing: bool) -> Change:
-        if change.what in _FIELDS:
-            return change
-        pair = _PAIR.fullmatch(change.what)
-        if _ANY.search(change.what) or (bearing and pair is None):
-            return Change(what=change.what, old=HIDDEN, new=HIDDEN)
-        old, new = veil_text(change.old), veil_text(change.new)
-        if bearing:
-            old, new = _LITERAL.sub(HIDDEN, old), _LITERAL.sub(HIDDEN, new)
-        return Change(what=change.what, old=old, new=new)
+        return tuple(veil_change(change, bearing=bearing) for change in changes)
 
     def _remember(self, n: int) -> None:
         self._bearing[n] = None

@@ -65,4 +65,7 @@ class Poller:
                         woken = True
                 if woken or perf_counter() >= turn:
                     await trio.lowlevel.checkpoint()
+                    if woken:
+                        # The scheduler runs tasks in any order: only now the one that was woken has had its turn.
+                        await trio.lowlevel.checkpoint()
                     turn = perf_counter() + _TURN

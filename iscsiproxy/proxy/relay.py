@@ -235,14 +235,18 @@ class Relay:
             due = self._timers[0][0] + self._start if self._timers else float("inf")
             with trio.move_on_at(due):
                 await self._timer_set.wait()
-            while self._timers and self._timers[0][0] <= self.now:
-                _, token = heapq.heappop(self._timers)
-                if self.engine is not None:
-                    try:
-                        self.carry_out(self.engine.timer(token, self.now))
-                    except Exception as error:  # noqa: BLE001 - reported, and the run is no pass
-                        # A timer belongs to no connection that could answer for it; the others must go on.
-                        self.crashed(error, 0)
+            self.run_due()
+
+    def run_due(self) -> None:
+        """Call the engine's timers that are due, and do what comes of it."""
+        while self._timers and self._timers[0][0] <= self.now:
+            _, token = heapq.heappop(self._timers)
+            if self.engine is not None:
+                try:
+                    self.carry_out(self.engine.timer(token, self.now))
+                except Exception as error:  # noqa: BLE001 - reported, and the run is no pass
+                    # A timer belongs to no connection that could answer for it; the others must go on.
+                    self.crashed(error, 0)
 
     def tell(self, make: Callable[[int, float], Event]) -> None:
         """Put an event of somebody who drives or judges the run into the journal; `make` is given its `n` and `at`."""

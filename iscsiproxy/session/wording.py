@@ -28,7 +28,7 @@ __all__ = ["kind_of", "line_of"]
 
 
 def kind_of(event: Event) -> str:
-    """Name the kind of an event: `received`, `fullfeature`, …; of a decision, and of I/O, what it was."""
+    """Name the kind of an event: `received`, `fullfeature`, …"""
     return type(event).__name__.lower()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -157,7 +158,7 @@ class Asking:
         transport = httpx.HTTPTransport(uds=str(self.address.path)) if self.address.path else None
         with (
             Client(self.address) as self.client,
-            httpx.Client(transport=transport, base_url=base, headers=headers, timeout=10, trust_env=False) as self.http,
+            httpx.Client(transport=transport, base_url=base, headers=headers, timeout=20, trust_env=False) as self.http,
         ):
             # One client wants all there is, and reads none of it.
             with self.client.events(pdus=True, deliveries=True):
@@ -201,7 +202,7 @@ class Asking:
             case.validate_response(response, checks=CHECKED[: -1 if response.status_code == 413 else None])
         except FailureGroup as group:
             self.wrong += [f"{case.as_curl_command()}\n{one}" for one in group.exceptions]
-        if 400 <= response.status_code < 500 and (changed := _changed(before, self.state())):
+        if 400 <= response.status_code < 500 and (changed := self.changed(before, self.state())):
             self.wrong.append(f"{case.as_curl_command()} was refused ({response.text[:200]}), but changed {changed}")
         if sum(self.asked.values()) % CLEARED == 0:
             self.client.clear()
@@ -243,11 +244,12 @@ class Asking:
         sent = case.as_transport_kwargs(base_url=str(self.http.base_url))
         content = json.dumps(sent["json"]).encode() if "json" in sent else sent.get("data")
         kept = {name: value for name, value in sent["headers"].items() if name in ("Content-Type", "Accept")}
-        timeout = httpx.Timeout(10, read=GLIMPSE if case.path == "/v1/events" else 10)
         request = self.http.build_request(
-            sent["method"], sent["url"], params=sent["params"], content=content, headers=kept, timeout=timeout
+            sent["method"], sent["url"], params=sent["params"], content=content, headers=kept
         )
         response = self.http.send(request, stream=True)
+        if case.path == "/v1/events":
+            request.extensions["timeout"]["read"] = GLIMPSE
         pieces = []
         try:
             with suppress(httpx.ReadTimeout):
@@ -260,10 +262,29 @@ class Asking:
         content = b"".join(pieces)
         if response.headers["content-type"] == "application/x-ndjson":
             for line in content.split(b"\n")[:-1]:
-                assert not line or msgspec.json.decode(line, type=Event)
+                assert not line or msgspec.json.decode(line, type=Event).event
         whole = httpx.Response(response.status_code, headers=response.headers, content=content, request=request)
         whole.elapsed = timedelta()
         return whole
+
+    def changed(self, before: State, after: State) -> str:
+        """Say what a refusal has changed; empty: nothing. What the load or the time has changed is not its doing."""
+        for name in ("rules", "recording", "errors"):
+            if before[name] != after[name]:
+                return f"{name}: {before[name]} -> {after[name]}"
+        for n, one in before["held"].items():
+            # What is held goes with its connection, which may be about to go.
+            if after["held"].get(n) != one and one[1] == "released" and self.stays(one[0]):
+                return f"what is held: {before['held']} -> {after['held']}"
+        return ""
+
+    def stays(self, conn: int) -> bool:
+        """Tell whether a connection is still there, and not only for a moment."""
+        until = time.monotonic() + 2.0
+        while conn in self.state()["conns"]:
+            if time.monotonic() > until:
+                return True
+        return False
 
     def state(self) -> State:
         """Look at what there is."""
@@ -281,19 +302,6 @@ class Asking:
 
 
 _RIGHT, _WRONG = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
-
-
-def _changed(before: State, after: State) -> str:
-    """Say what a refusal has changed; empty: nothing. What only the load or the time has changed is not its doing."""
-    for name in ("rules", "recording", "errors"):
-        if before[name] != after[name]:
-            return f"{name}: {before[name]} -> {after[name]}"
-    gone = {
-        n: one
-        for n, one in before["held"].items()
-        if after["held"].get(n) != one and one[1] == "released" and one[0] in after["conns"]
-    }
-    return f"held: {gone} -> {after['held']}" if gone else ""
 
 
 # --- the load ------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run it to its end, which must not take long."""
 
     async def bounded() -> T:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             return await main
 
     return asyncio.run(bounded())

@@ -272,6 +272,7 @@ async def bench(
     pdus: bool = False,
     sinks: Sequence[Sink] = (),
     seed: int = 1,
+    open_to_rules: bool = False,
 ) -> AsyncIterator[Bench]:
     """Run a proxy before some fake targets; with `pdus`, PDUs are among the events. Nothing may take 20 s."""
     fakes = [await FakeTarget.listen() for _ in range(targets)]
@@ -288,6 +289,7 @@ async def bench(
                 rng=Random(seed),
                 sinks=[Sink(take, pdus=pdus), *sinks],
                 settings=settings,
+                open_to_rules=open_to_rules,
             )
             made = Bench(proxy, (), fakes)
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import count
 from typing import Protocol
 
 from iscsiproxy.api.models import Arming, Rule
@@ -74,8 +75,8 @@ class Armoury:
         self._tidy_up(engine)
         scenario = origin.scenario
         self._origins[scenario.name] = origin
-        if scenario.name == self._next_name:
-            self._lines += 1
+        if scenario.name == _name(self._next):
+            self._lines = self._next
         engine.adopt(scenario, only=None if origin.conn is None else [origin.conn])
 
     def would_be(self, origin: Origin) -> tuple[Rule, ...]:
@@ -86,8 +87,10 @@ class Armoury:
         return tuple(self._view(ActiveRule(scenario, rule, Book()), origin) for rule in rules)
 
     @property
-    def _next_name(self) -> str:
-        return f"line-{self._lines + 1}"
+    def _next(self) -> int:
+        """The number that the next line without a name has."""
+        there = {rule.scenario for rule in self._relay_rules()}
+        return next(number for number in count(self._lines + 1) if _name(number) not in there)
 
     def read(self, asked: Arming) -> Origin:
         """Read what is to be armed; nothing is. Raises Refusal for what is wrong, and what may do harm."""
@@ -112,7 +115,7 @@ class Armoury:
 
     def _line(self, asked: Arming) -> Origin:
         assert asked.line is not None
-        name = asked.name or self._next_name
+        name = asked.name or _name(self._next)
         try:
             line = read_line(asked.line, acts=SPECS)
             scenario = load_line(line, name=name, acts=SPECS, params=asked.params)
@@ -241,6 +244,10 @@ def _scenario(text: str, file: str, settings: Mapping[str, str]) -> Scenario:
         wanted = ", ".join(f"{name}={value}" for name, value in found[0].axes.items())
         raise Refusal(400, f"{found[0].name} has a matrix of {len(found)} runs: choose one", hint=f"such as {wanted}")
     return found[0]
+
+
+def _name(number: int) -> str:
+    return f"line-{number}"
 
 
 def _listed(conns: Iterable[int]) -> str:

@@ -25,6 +25,7 @@ from iscsiproxy.api.server.injecting import errand
 from iscsiproxy.api.server.recorder import Recorder
 from iscsiproxy.api.server.refusal import Refusal, refusal_of
 from iscsiproxy.api.server.timers import next_timer
+from iscsiproxy.api.server.veiling import veiled
 from iscsiproxy.api.server.views import connections, pdu_view, sessions, show, tasks
 from iscsiproxy.api.server.vocabulary import vocabulary
 from iscsiproxy.api.server.watching import wanted_by
@@ -32,7 +33,6 @@ from iscsiproxy.engine import SPECS, Engine
 from iscsiproxy.engine.byhand import Holding
 from iscsiproxy.engine.work import ActError
 from iscsiproxy.errors import FileError
-from iscsiproxy.journal.secrets import veil_text
 from iscsiproxy.language.completion import complete
 from iscsiproxy.language.harm import harmful_act
 from iscsiproxy.language.line import read_acts
@@ -94,14 +94,15 @@ class Control:
         self._run = run
         self._judge: Findings = run.findings or _Unchecked()
         self.history = History()
-        self._keeping = Sink(self.history.take)
         self._armoury = Armoury(lambda: self._relay, run.library, scratch=run.scratch)
         self._recorder = Recorder(lambda: self._relay.now, self._busy)
         self._explaining = Explaining(self._state, scenarios)
+        self._keeping = Sink(self.history.take)
+        self._following = Sink(self._explaining)
+        self._records = False  #: PDUs are recorded, and so everything is looked at anyhow
         self._clients = 0
         self._readers = 0  #: those who want PDUs
         self._called = -_LINGER
-        self._crashes: list[str] = []
 
     def __repr__(self) -> str:
         return f"<Control {self._clients} clients, {self._armoury!r}>"
@@ -120,12 +121,10 @@ class Control:
     def begin(self) -> None:
         """Begin to keep what happens."""
         relay = self._relay
-        if relay.records:  # everything is looked at anyhow
-            self._keeping = Sink(self.history.take, pdus=True)
-            relay.listen(Sink(self._explaining, pdus=True))
-            self._explaining.seeing = True
-        relay.listen(self._keeping)
-        relay.refresh()
+        self._records = relay.records
+        self._explaining.seeing = self._records
+        relay.listen(self._keeping, self._following)
+        self._look()
         self._follow()
 
     async def keep_up(self) -> None:
@@ -151,19 +150,21 @@ class Control:
         return sum(1 for _ in self._relay.trackers[End.INITIATOR].outstanding())
 
     def _follow(self) -> None:
-        recent = self._relay.now - self._called < _LINGER
-        self._relay.follow(self._run.always or self._clients > 0 or recent)
+        somebody = self._run.always or self._clients > 0 or self._relay.now - self._called < _LINGER
+        self._relay.follow(somebody)
+        if not (somebody or self._records):
+            self._explaining.look_away()
+            self._look()
 
-    def _keep_pdus(self, more: int) -> None:
-        """Keep PDUs from now on as long as somebody wants them."""
-        before, self._readers = self._readers > 0, self._readers + more
-        if (self._readers > 0) is before or self._explaining.seeing:
-            return
-        relay = self._relay
-        relay.unlisten(self._keeping)
-        self._keeping = Sink(self.history.take, pdus=self._readers > 0)
-        relay.listen(self._keeping)
-        relay.refresh()
+    def _look(self) -> None:
+        """Have PDUs kept as long as somebody wants them, and told to what explains once somebody has asked for that."""
+        relay, kept, explained = self._relay, self._records or self._readers > 0, self._explaining.seeing
+        if (kept, explained) != (self._keeping.pdus, self._following.pdus):
+            relay.unlisten(self._keeping)
+            relay.unlisten(self._following)
+            self._keeping, self._following = Sink(self.history.take, kept), Sink(self._explaining, explained)
+            relay.listen(self._keeping, self._following)
+            relay.refresh()
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
@@ -223,11 +224,12 @@ class Control:
 
     def pdu(self, n: int) -> models.PduView:
         """Show a PDU that is kept."""
-        event = self.history.find(n)
-        if event is None:
+        kept = self.history.find(n)
+        if kept is None:
             hint = "PDUs are kept while somebody watches them, or with --check; the oldest are forgotten first"
             raise Refusal(404, f"no PDU is kept that came or went as event {n}", hint=hint)
-        return pdu_view(event)
+        event, size = kept
+        return pdu_view(event, size=size)
 
     def vocabulary(self) -> models.Vocabulary:
         """Give the words of the language."""
@@ -293,7 +295,7 @@ class Control:
         """Arm a line or a scenario, all of it or nothing."""
         origin = self._armoury.read(arming)
         last = self.history.last
-        self._explaining.add(origin.scenario)
+        self._explaining.add(origin.scenario, self._relay.now)
         with self._engine() as engine:
             self._armoury.take_in(origin, engine)
         self._recorder.armed(origin)
@@ -346,9 +348,8 @@ class Control:
                 404, f"no rule is called {query.rule}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
             )
         if not self._explaining.seeing:
-            self._relay.listen(Sink(self._explaining, pdus=True))
             self._explaining.seeing = True
-            self._relay.refresh()
+            self._look()
         return self._explaining.explanations(query.rule)
 
     # --- what is held ------------------------------------------------------------------------------------------------
@@ -435,7 +436,7 @@ class Control:
             until=one.until,
             label=view.label,
             summary=view.summary,
-            changes=tuple(veil_text(str(change)) for change in one.changes),
+            changes=veiled(one.changes, one.pdu),
             behind=one.behind,
             timer=next_timer(self._relay, one),
         )
@@ -474,14 +475,16 @@ class Control:
             self._clients += 1
             self._follow()
         if pdus:
-            self._keep_pdus(1)
+            self._readers += 1
+            self._look()
 
         def gone() -> None:
             self.history.forget(stream)
             if query.follow:
                 self._clients -= 1
             if pdus:
-                self._keep_pdus(-1)
+                self._readers -= 1
+                self._look()
             self.called()
 
         stream.on_close = gone
@@ -513,6 +516,7 @@ class Control:
             yield engine
         finally:
             relay.ask(lambda _: None)
+            relay.run_due()  # what is to be done at once is done now
             relay.refresh()
 
 

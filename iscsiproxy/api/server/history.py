@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import trio
 
 from iscsiproxy.api.models import Event as Told
+from iscsiproxy.api.server.veiling import veiled, veiled_changes
 from iscsiproxy.journal.secrets import veil_text
-from iscsiproxy.session.events import Change, Closed, Decided, Delivered, Event, Fired, FullFeature, Noted, Received
+from iscsiproxy.session.events import Closed, Decided, Delivered, Event, Fired, FullFeature, Noted, Received
 from iscsiproxy.session.wording import kind_of, line_of
 from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.pdu import Pdu
@@ -31,16 +31,22 @@ _MAX_WAITING = 4096
 _OVERHEAD = 512
 #: How much of the data of a PDU is kept
 _DATA_KEPT = 4096
-#: How many events are put into words at a time
+#: How many events are put into words at a time, and how long it takes until the next time, in seconds: each time costs
+#: as much as many events, and what is told is for people
 _BATCH = 256
+_PACE = 0.025
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One event as it is kept, or what somebody beside the proxy has told; `line` sums up a PDU that has been cut."""
+    """One event as it is kept, or what somebody beside the proxy has told.
+
+    `line` sums up a PDU that has been cut, and `size` is how many bytes a PDU had.
+    """
 
     event: Event | Told
     line: str = ""
+    size: int = 0
 
     @property
     def n(self) -> int:
@@ -62,6 +68,7 @@ class Stream:
         self._follow = follow
         self._limit = limit
         self._last = 0
+        self._next = float("-inf")
         self._news = trio.Event()
         self.closed = False
         self.on_close: Callable[[], None] | None = None
@@ -81,10 +88,13 @@ class Stream:
 
     async def batch(self) -> tuple[Told, ...]:
         """Wait until there is something, and give it; nothing means that this is the end."""
-        while not self.closed:
+        await trio.sleep_until(self._next)
+        while not self.closed and self._limit != 0:
             if self._waiting or self._left_out:
+                if self._follow:
+                    self._next = trio.current_time() + _PACE
                 return self._some()
-            if not self._follow or self._limit == 0:
+            if not self._follow:
                 break
             self._news = trio.Event()
             await self._news.wait()
@@ -96,8 +106,6 @@ class Stream:
         found = [told(self._waiting.popleft()) for _ in range(min(most, len(self._waiting)))]
         if self._limit is not None:
             self._limit -= len(found)
-            if not self._limit:
-                self._waiting.clear()
         if self._left_out:
             first = found[0] if found else None
             n, at = (first.n, first.at) if first is not None else (self._last, 0.0)
@@ -172,35 +180,21 @@ class History:
         for stream in list(self._streams):
             stream.close()
 
-    def find(self, n: int) -> Received | Delivered | None:
-        """Give the PDU of an event, if it is kept."""
+    def find(self, n: int) -> tuple[Received | Delivered, int] | None:
+        """Give the PDU of an event, and how many bytes it had, if it is kept."""
         for item, _ in reversed(self._items):
             if item.n == n and isinstance(item.event, Received | Delivered):
-                return item.event
-            if item.n < n - _MAX_WAITING:
-                break
+                return item.event, item.size
         return None
-
-    def behind(self, n: int) -> Iterable[Event | Told]:
-        """Give the events kept behind event `n`, in their order."""
-        newer = sum(1 for _ in _while(reversed(self._items), n))
-        return [item.event for item, _ in islice(self._items, len(self._items) - newer, None)]
-
-
-def _while(items: Iterable[tuple[Item, int]], n: int) -> Iterable[Item]:
-    for item, _ in items:
-        if item.n <= n:
-            return
-        yield item
 
 
 def _kept(event: Received | Delivered) -> tuple[Item, int]:
     """Give a PDU as it is kept, without the end of its data if that is long."""
     pdu = event.pdu
     if len(pdu.data) <= _DATA_KEPT:
-        return Item(event), _OVERHEAD + len(pdu)
+        return Item(event, size=len(pdu)), _OVERHEAD + len(pdu)
     short = replace(event, pdu=Pdu(pdu.bhs, pdu.ahs, pdu.header_digest, bytes(pdu.data[:_DATA_KEPT])))
-    return Item(short, summary(pdu)), _OVERHEAD + _DATA_KEPT
+    return Item(short, summary(pdu), len(pdu)), _OVERHEAD + len(short.pdu)
 
 
 def told(item: Item) -> Told:
@@ -212,16 +206,18 @@ def told(item: Item) -> Told:
     text, label, rule, act, what = "", "", "", "", ""
     of: int | None = None
     rules: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[str, ...] = ()
     match event:
         case Received():
             label, text = event.pdu.label, item.line or summary(event.pdu)
         case Delivered():
             label, text = event.pdu.label, item.line or summary(event.pdu)
-            of, rules, changes = event.of, event.rules, event.changes
+            of, rules, changes = event.of, event.rules, veiled(event.changes, event.pdu)
             what = "authored" if event.author and event.of is None else "copied" if event.author else ""
         case Fired():
-            label, rule, act, of, changes = event.label, event.rule, event.act, event.of, event.changes
+            label, rule, act, of = event.label, event.rule, event.act, event.of
+            event = replace(event, changes=veiled_changes(event.changes, label))
+            changes = tuple(map(str, event.changes))
         case Decided():
             rule, what, of = event.rule, event.what, event.of
         case Noted():
@@ -242,5 +238,5 @@ def told(item: Item) -> Told:
         what=what,
         of=of,
         rules=rules,
-        changes=tuple(veil_text(str(change)) for change in changes),
+        changes=changes,
     )

@@ -25,6 +25,7 @@ _NOP_INTERVAL: Final = 5.0
 _NOP_IN: Final = 30.0
 _DATA_OUT: Final = 3.0
 _COMMAND: Final = 30.0
+_BEFORE: Final = (Phase.CONNECTED, Phase.SECURITY, Phase.OPERATIONAL)
 
 
 def next_timer(relay: Relay, one: Holding) -> Timer | None:
@@ -38,7 +39,7 @@ def _timers(relay: Relay, one: Holding) -> Iterator[Timer]:
     now, conn, pdu = relay.now, one.conn, one.pdu
     theirs = relay.trackers[End.INITIATOR]
     view = theirs.snapshot(conn, None, at=now)
-    if view.conn.phase is not Phase.FULL_FEATURE:
+    if view.conn.phase in _BEFORE:
         yield Timer(
             n=one.n,
             what="login",
@@ -47,11 +48,12 @@ def _timers(relay: Relay, one: Holding) -> Iterator[Timer]:
             why="15 s for a login: open-iscsi and LIO",
         )
         return
-    if pdu.opcode == Opcode.DATA_OUT and pdu["TTT"] != NO_TAG:
+    # A target waits for the data that it has asked for, and for the answer to its ping, whichever way it is held up.
+    if pdu.opcode in (Opcode.DATA_OUT, Opcode.R2T) and pdu["TTT"] != NO_TAG:
         yield Timer(
             n=one.n, what="Data-Out", end="target", left=_left(one.at + _DATA_OUT, now), why="3 s for Data-Outs: LIO"
         )
-    if pdu.opcode == Opcode.NOP_OUT and pdu["TTT"] != NO_TAG:
+    if pdu.opcode in (Opcode.NOP_OUT, Opcode.NOP_IN) and pdu["TTT"] != NO_TAG:
         yield Timer(n=one.n, what="NOP", end="target", left=_left(one.at + _NOP_IN, now), why="30 s for an answer: LIO")
     tasks = [task for on, task in theirs.outstanding() if on == conn]
     pings = [task.started for task in tasks if task.command.opcode == Opcode.NOP_OUT]
@@ -60,7 +62,7 @@ def _timers(relay: Relay, one: Holding) -> Iterator[Timer]:
             n=one.n, what="NOP", end="initiator", left=_left(min(pings) + _NOP_OUT, now),
             why="5 s for an answer: open-iscsi",
         )  # fmt: skip
-    else:
+    elif view.conn.phase is Phase.FULL_FEATURE:  # behind a logout nobody pings
         yield Timer(
             n=one.n,
             what="NOP",

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from iscsiproxy.api.models import Connection, Field, Leg, Numbers, PduView, Session, Task
 from iscsiproxy.api.models import End as EndName
+from iscsiproxy.api.server.veiling import veiled
 from iscsiproxy.errors import ScsiError
 from iscsiproxy.journal.secrets import veil_text
 from iscsiproxy.proxy.carrier import Closable
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.session.events import Change, Delivered, Received
-from iscsiproxy.session.snapshot import Phase, SessionView, Snapshot
+from iscsiproxy.session.snapshot import SessionView, Snapshot
 from iscsiproxy.wire.cdb import decode_cdb
 from iscsiproxy.wire.describe import field_text, full, summary
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.secrecy import mask_secrets, may_be_inside_pair
 
-__all__ = ["connection_view", "connections", "pdu_view", "sessions", "tasks"]
+__all__ = ["connections", "pdu_view", "sessions", "show", "tasks"]
 
 _TEXTS = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
 #: How much of the data is listed in lines
@@ -62,11 +64,10 @@ def _numbers(view: SessionView | None) -> Numbers:
 
 def connections(relay: Relay, held: Mapping[int, int]) -> tuple[Connection, ...]:
     """Give the connections there are; `held` counts the PDUs that are held of each."""
-    return tuple(connection_view(relay, conn, held.get(conn, 0)) for conn in sorted(relay.pairs))
+    return tuple(_connection(relay, conn, held.get(conn, 0)) for conn in sorted(relay.pairs))
 
 
-def connection_view(relay: Relay, conn: int, held: int) -> Connection:
-    """Give one connection, which is there."""
+def _connection(relay: Relay, conn: int, held: int) -> Connection:
     pair = relay.pairs[conn]
     states = {end: _state(relay, end, conn) for end in End}
     here = states[End.INITIATOR]
@@ -148,20 +149,12 @@ def _command(command: Pdu) -> str:
         return f"CDB={command.cdb.hex()}"
 
 
-def pdu_view(event: Received | Delivered) -> PduView:
-    """Show a PDU that was seen."""
-    delivered = isinstance(event, Delivered)
-    return show(
-        event.pdu,
-        n=event.n,
-        at=event.at,
-        conn=event.conn,
-        leg=event.leg,
-        kind="delivered" if delivered else "received",
-        of=event.of if isinstance(event, Delivered) else None,
-        rules=event.rules if isinstance(event, Delivered) else (),
-        changes=event.changes if isinstance(event, Delivered) else (),
-    )
+def pdu_view(event: Received | Delivered, *, size: int | None = None) -> PduView:
+    """Show a PDU that was seen; `size` is how many bytes it had if not all of them are kept."""
+    seen: dict[str, Any] = {"n": event.n, "at": event.at, "conn": event.conn, "leg": event.leg, "size": size}
+    if isinstance(event, Received):
+        return show(event.pdu, kind="received", **seen)
+    return show(event.pdu, kind="delivered", of=event.of, rules=event.rules, changes=event.changes, **seen)
 
 
 def show(
@@ -171,7 +164,8 @@ def show(
     at: float,
     conn: int,
     leg: End,
-    kind: str,
+    kind: Literal["received", "delivered", "held"],
+    size: int | None = None,
     of: int | None = None,
     rules: tuple[str, ...] = (),
     changes: tuple[Change, ...] = (),
@@ -187,7 +181,7 @@ def show(
         at=round(at, 6),
         conn=conn,
         leg=end,
-        event="held" if kind == "held" else "delivered" if kind == "delivered" else "received",
+        event=kind,
         label=pdu.label,
         summary=veil_text(summary(pdu)),
         fields=tuple(
@@ -196,16 +190,11 @@ def show(
         ),
         lines=full(pdu, data_limit=_DUMPED),
         raw=raw.hex(),
-        size=len(pdu) - len(pdu.data) + max(len(pdu.data), pdu["DataSegmentLength"]),
+        size=len(pdu) if size is None else size,
         of=of,
         rules=rules,
-        changes=tuple(veil_text(str(change)) for change in changes),
+        changes=veiled(changes, pdu),
     )
-
-
-def phase_of(relay: Relay, conn: int) -> Phase:
-    """Tell where a connection is."""
-    return relay.trackers[End.INITIATOR].phase(conn)
 
 
 def _state(relay: Relay, end: End, conn: int) -> Snapshot:

@@ -1,0 +1,546 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from iscsiproxy.api import models
+from iscsiproxy.api.server.control import _LINGER, Control, Run
+from iscsiproxy.api.server.refusal import Refusal
+from iscsiproxy.proxy.pair import Pair
+from iscsiproxy.wire.framing import EVERYTHING, Interest
+from iscsiproxy.wire.opcodes import End, Opcode
+from tests.api.server.stand import LIBRARY, Stand, ping, refused, response, stand, write
+from tests.proxy.fakes import bench, nop_in, scenario
+
+__all__: list[str] = []
+
+
+def arming(line: str, **values: Any) -> models.Arming:
+    return models.Arming(line=line, **{"confirm": True, **values})
+
+
+# --- what is looked at -----------------------------------------------------------------------------------------------
+
+
+async def test_while_nobody_is_there_nothing_is_looked_at_and_back_again() -> None:
+    async with bench() as plain:
+        nothing = [plain.relay.interest(end) for end in End]
+    async with stand() as the:
+        assert [the.relay.interest(end) for end in End] == nothing
+        await the.login()
+        pair = the.relay.pairs[1]
+        assert isinstance(pair, Pair)
+        assert [link.framer.interest for link in pair._links.values()] == nothing
+
+        first = the.read()
+        headers = [the.relay.interest(end) for end in End]
+        assert {one for table in headers for one in table} == {Interest.HEADER, Interest.WHOLE}
+        assert headers[0][Opcode.SCSI_COMMAND] is Interest.HEADER
+        second, third = the.read(pdus=True), the.read(where="SCSI-Command")
+        assert [the.relay.interest(end) for end in End] == [EVERYTHING] * 2
+        second.stream.close()
+        assert [the.relay.interest(end) for end in End] == [EVERYTHING] * 2
+        third.stream.close()
+        assert [the.relay.interest(end) for end in End] == headers
+        first.stream.close()
+        assert [the.relay.interest(end) for end in End] == headers, "it may well come again"
+        the.control._called -= _LINGER
+        the.control._follow()
+        assert [the.relay.interest(end) for end in End] == nothing
+
+
+async def test_who_only_asks_has_headers_looked_at_for_a_while(mock_clock: trio.testing.MockClock) -> None:
+    async with stand() as the, trio.open_nursery() as nursery:
+        nursery.start_soon(the.control.keep_up)
+        the.control.called()
+        assert the.relay.follows
+        for _ in range(3):
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(_LINGER / 4)
+        await trio.testing.wait_all_tasks_blocked()
+        assert the.relay.follows
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_run_of_its_own_console_is_followed_from_the_start() -> None:
+    async with stand(always=True) as the:
+        assert the.relay.follows
+        the.control._called -= 10 * _LINGER
+        the.control._follow()
+        assert the.relay.follows
+
+
+async def test_who_asks_why_has_everything_looked_at_while_somebody_is_there() -> None:
+    async with stand() as the:
+        the.control.called()
+        the.control.explain(models.ExplanationQuery())
+        assert the.relay.interest(End.INITIATOR) == EVERYTHING
+        the.control._called -= _LINGER
+        the.control._follow()
+        assert the.relay.interest(End.INITIATOR) != EVERYTHING
+
+
+async def test_who_reads_pdus_has_them_although_somebody_has_asked_why() -> None:
+    async with stand() as the:
+        initiator, _ = await the.login()
+        the.control.explain(models.ExplanationQuery())
+        reader = the.read(pdus=True)
+        await initiator.send(ping(5))
+        assert (await reader.kind("received")).label == "NOP-Out"
+        reader.stream.close()
+        assert not the.control._keeping.pdus
+
+
+async def test_where_pdus_are_recorded_anyhow_they_are_kept_for_all() -> None:
+    async with stand(pdus=True) as the:
+        await the.login()
+        events = await the.read(since=0, follow=False, pdus=True).rest()
+        assert [event.label for event in events if event.event == "received"] == ["Login-Request", "Login-Response"]
+        assert the.control.pdu(next(event.n for event in events if event.event == "received")).label == "Login-Request"
+        the.control._follow()
+        assert the.relay.interest(End.TARGET) == EVERYTHING
+
+
+# --- arming ----------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_armed_acts_from_then_on_and_says_what_came_before() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        last = the.control.proxy().last
+        armed = the.arm("drop SCSI-Command nth 1")
+        assert (armed.scenario, armed.n, [rule.name for rule in armed.rules]) == ("line-1", last, ["line-1/#1"])
+        reader = the.read(since=armed.n)
+        await initiator.send(write(2, 1), write(3, 2))
+        assert (await target.pdu())["ITT"] == 3
+        assert (await reader.kind("fired")).n > armed.n
+        (rule,) = the.control.rules()
+        assert (rule.matched, rule.fired) == (1, 1)
+
+
+async def test_a_line_of_now_is_done_when_that_is_answered() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        armed = the.arm("close rst")
+        assert [(rule.once, rule.matched, rule.fired, rule.conn) for rule in armed.rules] == [(True, 1, 1, 1)]
+        await initiator.until_reset()
+        await target.until_reset()
+
+
+async def test_a_rule_for_one_connection_acts_on_that_only() -> None:
+    async with stand() as the:
+        first, first_target = await the.login()
+        second, second_target = await the.login()
+        armed = the.arm("drop NOP-Out", conn=2)
+        assert armed.rules[0].conn == 2
+        await first.send(ping(5))
+        await second.send(ping(6), write(7, 1))
+        assert (await first_target.pdu())["ITT"] == 5
+        assert (await second_target.pdu())["ITT"] == 7
+
+
+_SOMETHING = "hold SCSI-Command nth 1"
+
+
+async def _with_something_held(the: Stand) -> int:
+    initiator, _ = await the.login()
+    await the.login()
+    the.arm(_SOMETHING)
+    await initiator.send(write(2, 1))
+    ((held),) = await the.held()
+    return held.n
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (models.Arming(), 400),
+        (models.Arming(line="drop R2T", text="x"), 400),
+        (arming("dorp R2T"), 400),
+        (arming("drop R2T where"), 400),
+        (arming("close"), 409),
+        (arming("drop R2T", conn=77), 404),
+        (arming("drop R2T", name="line-1"), 409),
+        (arming("drop R2T", name="by-hand"), 409),
+        (arming("drop R2T", name="no such name!"), 400),
+        (models.Arming(line="drop Data-Out"), 409),
+        (models.Arming(text="scenario: x\nvictim: target\nrules:\n  - when: R2T\n    do: dorp\n"), 400),
+        (models.Arming(text="x: ["), 400),
+        (models.Arming(text="rules: []", conn=1), 400),
+        (models.Arming(scenario="lots"), 404),
+        (models.Arming(scenario="lost", params={"x": "1"}), 400),
+        (models.Arming(scenario="pings"), 400),
+        (models.Arming(scenario="pings", params={"what": "R2T"}), 400),
+        (models.Arming(scenario="acting"), 400),
+    ],
+)
+async def test_what_is_refused_changes_nothing(asked: models.Arming, status: int) -> None:
+    async with stand() as the:
+        await _with_something_held(the)
+        before = the.state()
+        assert refused(lambda: the.control.arm(asked)).status == status
+        assert refused(lambda: the.control.check(asked)).status == status
+        assert the.state() == before
+        assert the.arm("drop R2T").scenario == "line-2", "and no name is used up"
+
+
+async def test_what_is_only_checked_changes_nothing() -> None:
+    async with stand() as the:
+        await _with_something_held(the)
+        before = the.state()
+        told = the.control.check(arming("drop SCSI-Command nth 2"))
+        assert the.state() == before
+        assert told == the.control.arm(arming("drop SCSI-Command nth 2"))
+
+
+#: The PDU that is held, and one that is not
+_HELD, _OTHER = "held", "other"
+
+
+@pytest.mark.parametrize(
+    ("operation", "given", "status"),
+    [
+        ("release", (_OTHER,), 404),
+        ("step", (_OTHER,), 404),
+        ("drop", (_OTHER,), 404),
+        ("held_pdu", (_OTHER,), 404),
+        ("edit", (_OTHER, models.Edit(acts="set LUN=1")), 404),
+        ("edit", (_HELD, models.Edit(acts="set CmdSN=7")), 409),
+        ("edit", (_HELD, models.Edit(acts="drop", confirm=True)), 400),
+        ("edit", (_HELD, models.Edit(acts="set Bogus=1", confirm=True)), 400),
+        ("edit", (_HELD, models.Edit(acts="set LUN=1 SCSI-Command", confirm=True)), 400),
+        ("edit", (_HELD, models.Edit(acts="set CmdSN=7; corrupt pad", confirm=True)), 409),
+        ("pdu", (_HELD,), 404),
+        ("kill", (9, models.Kill()), 404),
+        ("stall", (9, models.Stall()), 404),
+        ("resume", (9,), 404),
+        ("resume", (1,), 409),
+        ("connection", (9,), 404),
+        ("session", (9,), 404),
+        ("remove", ("line-9",), 404),
+        ("switch_scenario", ("line-9", models.RuleSwitch(armed=False)), 404),
+        ("switch_rule", ("line-1", "#9", models.RuleSwitch(armed=False)), 404),
+        ("explain", (models.ExplanationQuery(rule="line-9"),), 404),
+        ("events", (models.EventQuery(where="Bogus"),), 400),
+    ],
+)
+async def test_what_cannot_be_done_changes_nothing(operation: str, given: tuple[Any, ...], status: int) -> None:
+    async with stand() as the:
+        n = await _with_something_held(the)
+        before = the.state()
+        arguments = [{_HELD: n, _OTHER: n + 1}.get(one, one) if isinstance(one, str) else one for one in given]
+        assert refused(lambda: getattr(the.control, operation)(*arguments)).status == status
+        assert the.state() == before
+
+
+async def test_what_may_do_harm_wants_a_word_more_unless_the_target_is_scratch() -> None:
+    line = models.Arming(line="drop Data-Out")
+    edit = models.Edit(acts="set CDB.LBA=2048")
+    async with stand() as the:
+        n = await _with_something_held(the)
+        refusal = refused(lambda: the.control.arm(line))
+        assert (refusal.status, refusal.problem.error) == (409, "confirm")
+        assert "`drop` makes a hole in what is written" in refusal.problem.message
+        assert refused(lambda: the.control.edit(n, edit)).problem.error == "confirm"
+        assert the.arm("drop Data-Out").rules
+        assert the.control.edit(n, models.Edit(acts="set CDB.LBA=2048", confirm=True)).changes
+    async with stand(scratch=True) as the:
+        n = await _with_something_held(the)
+        assert the.control.arm(line).rules
+        assert the.control.edit(n, edit).changes
+
+
+async def test_rules_are_switched_and_taken_out() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        the.control.arm(models.Arming(scenario="pings", params={"what": "NOP-Out", "nth": "1"}))
+        assert [rule.armed for rule in the.control.switch_scenario("pings", models.RuleSwitch(armed=False))] == [
+            False,
+            False,
+        ]
+        await initiator.send(ping(5))
+        assert (await target.pdu())["ITT"] == 5
+        assert the.control.switch_rule("pings", "#1", models.RuleSwitch(armed=True)).armed
+        await initiator.send(ping(6), ping(7))
+        assert (await target.pdu())["ITT"] == 7
+        assert [rule.fired for rule in the.control.remove("pings")] == [1, 0]
+        assert the.control.rules() == ()
+        assert the.control.arm(models.Arming(scenario="pings", params={"what": "NOP-Out"})).rules[0].fired == 0
+
+
+async def test_everything_is_cleared_at_once() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        the.arm("hold SCSI-Command")
+        the.arm("drop NOP-Out")
+        await initiator.send(write(2, 1), ping(9), write(3, 2))
+        await the.held(2)
+        the.control.stall(1, models.Stall(end="initiator"))
+        assert the.control.clear() == models.Cleared(rules=3, held=2, stalled=1, reset=())
+        assert [(await target.pdu())["ITT"] for _ in range(3)] == [2, 9, 3]
+        assert (the.control.rules(), the.control.held()) == ((), ())
+        assert not the.relay._carrier._slots
+        assert the.control.clear() == models.Cleared(rules=0, held=0, stalled=0, reset=())
+
+
+async def test_who_was_told_different_things_is_reset_when_all_is_cleared() -> None:
+    async with stand() as the:
+        the.arm("set text.MaxBurstLength=512 Login-Request")
+        initiator, target = await the.login()
+        assert the.control.clear().reset == (1,)
+        await initiator.until_reset()
+        await target.until_reset()
+
+
+# --- what is held ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_pdu_is_held_looked_at_changed_and_let_go() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        the.arm("hold SCSI-Command nth 1")
+        await initiator.send(write(2, 1), ping(9))
+        (held,) = await the.held()
+        assert (held.leg, held.rule, held.until, held.behind) == ("initiator", "line-1/#1", "released", 1)
+        edited = the.control.edit(held.n, models.Edit(acts="set CDB.LBA=2048", confirm=True))
+        assert edited.changes == ("CDB.LBA 0 -> 2048",)
+        view = the.control.held_pdu(held.n)
+        assert (view.event, view.changes) == ("held", edited.changes)
+        released = the.control.release(held.n)
+        assert released.summary == edited.summary
+        gone = await target.pdu()
+        assert gone.raw.hex() == view.raw
+        assert gone == write(2, 1, CDB=bytes.fromhex("2a000000080000000800"))
+        assert await target.pdu() == ping(9)
+        assert the.control.held() == ()
+
+
+async def test_step_by_step_both_ways() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        the.arm("hold SCSI-Command nth 1")
+        await initiator.send(write(2, 1), ping(8), ping(9))
+        ((first),) = await the.held()
+        assert the.control.step(first.n).released.n == first.n
+        assert (await target.pdu())["ITT"] == 2
+        ((second),) = the.control.held()
+        assert (second.label, second.rule, second.behind) == ("NOP-Out", "by-hand/step", 1)
+        the.control.step(second.n)
+        ((third),) = the.control.held()
+        the.control.step(third.n)
+        assert [(await target.pdu())["ITT"] for _ in range(2)] == [8, 9]
+        await target.send(response(2, 2))
+        ((answer),) = await the.held()
+        assert (answer.label, answer.leg) == ("SCSI-Response", "target")
+        the.control.release(answer.n)
+        assert (await initiator.pdu()).opcode == Opcode.SCSI_RESPONSE
+
+
+async def test_with_digests_what_was_edited_has_right_ones() -> None:
+    keys = {"HeaderDigest": "CRC32C", "DataDigest": "CRC32C"}
+    async with stand() as the:
+        initiator, target = await the.login(keys, keys)
+        for peer in (initiator, target):
+            peer.digests(header=True, data=True)
+        the.arm("hold SCSI-Command nth 1")
+        await initiator.send(write(2, 1, b"x" * 512))
+        (held,) = await the.held()
+        the.control.edit(held.n, models.Edit(acts="set LUN=3; resize 10", confirm=True))
+        the.control.release(held.n)
+        gone = await target.pdu()
+        assert (gone.header_digest_ok(), gone.data_digest_ok(), gone.data) == (True, True, b"x" * 10)
+
+
+async def test_a_dropped_one_never_comes_and_is_told_as_a_fault() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        the.arm("hold SCSI-Command nth 1")
+        reader = the.read()
+        await initiator.send(write(2, 1), write(3, 2))
+        (held,) = await the.held()
+        the.control.drop(held.n)
+        gone = await target.pdu()
+        assert (gone["ITT"], gone["CmdSN"]) == (3, 2)
+        fired = await reader.kind("fired", act="drop")
+        assert (fired.rule, fired.of) == ("by-hand/drop", held.n)
+
+
+@pytest.mark.parametrize("who", ["initiator", "target"])
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_nothing_is_left_of_what_was_held_on_a_connection_that_is_lost(who: str, how: str) -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        the.arm("hold SCSI-Command")
+        the.arm("hold SCSI-Response")
+        await initiator.send(write(2, 1), ping(8), write(3, 2))
+        await target.send(response(2, 2), nop_in(9))
+        await the.held(3)
+        one, other = (initiator, target) if who == "initiator" else (target, initiator)
+        if how == "rst":
+            one.reset()
+        else:
+            await one.fin()
+            await other.fin()
+        await the.bench.no_pairs()
+        engine = the.relay.engine
+        assert engine is not None
+        assert the.control.held() == ()
+        assert (engine._queues, dict(engine.waiting()), the.relay._carrier._slots) == ({}, {}, {})
+
+
+async def test_a_shutdown_lets_everything_go_in_order() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        the.arm("hold SCSI-Command")
+        await initiator.send(write(2, 1), ping(9), write(3, 2))
+        await the.held(2)
+        await the.bench.proxy.shutdown()
+        assert [(await target.pdu())["ITT"] for _ in range(3)] == [2, 9, 3]
+
+
+# --- connections -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["rst", "fin", "half"])
+async def test_a_connection_is_closed(how: Any) -> None:
+    async with stand() as the:
+        _, target = await the.login()
+        was = the.control.kill(1, models.Kill(how=how, end="target"))
+        assert (was.id, was.target.closed) == (1, False)
+        if how == "rst":
+            await target.until_reset()
+        else:
+            assert await target.rest() == b""
+        reader = the.read(since=0)
+        closed = await reader.kind("closed")
+        assert (closed.leg, closed.text) == (
+            "target",
+            f"{'RST' if how == 'rst' else 'FIN'} on the target leg, by fault",
+        )
+        del initiator
+
+
+async def test_a_connection_is_stalled_until_it_is_resumed() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        stalled = the.control.stall(1, models.Stall(end="target"))
+        assert (stalled.initiator.stalled, stalled.target.stalled) == (False, True)
+        assert the.control.proxy().stalled == 1
+        assert refused(lambda: the.control.stall(1, models.Stall())).status == 409
+        both = the.control.stall(1, models.Stall(end="initiator"))
+        assert both.initiator.stalled
+        await initiator.send(ping(5))
+        resumed = the.control.resume(1)
+        assert (resumed.initiator.stalled, resumed.target.stalled) == (False, False)
+        assert (await target.pdu())["ITT"] == 5
+        assert refused(lambda: the.control.resume(1)).status == 409
+
+
+async def test_a_stall_ends_by_itself_when_its_time_is_up() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        the.control.stall(1, models.Stall(at_most=0.01))
+        await initiator.send(ping(5))
+        assert (await target.pdu())["ITT"] == 5
+
+
+async def test_stalls_of_rules_are_ended_by_hand_too_and_of_others_not() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        await the.login()
+        the.arm("stall 50s NOP-Out nth 1")
+        the.control.stall(2, models.Stall())
+        await initiator.send(ping(5))
+        await the.bench.until(lambda: the.control.connection(1).target.stalled)
+        assert the.control.resume(1).target.stalled is False
+        assert (await target.pdu())["ITT"] == 5
+        assert the.control.connection(2).target.stalled
+
+
+# --- the run as a whole ----------------------------------------------------------------------------------------------
+
+
+async def test_the_run_tells_what_there_is() -> None:
+    async with stand(always=True) as the:
+        initiator, _ = await the.login()
+        the.arm("hold SCSI-Command")
+        the.arm("note now")
+        await initiator.send(write(2, 1))
+        await the.held()
+        the.control.stall(1, models.Stall())
+        reader = the.read()
+        run = the.control.proxy()
+        assert (run.sessions, run.connections, run.tasks, run.held, run.stalled, run.clients) == (1, 1, 1, 1, 1, 1)
+        assert (run.rules, run.armed) == (3, 1), "what was done once is in force no more"
+        assert [(route.listen, route.target) for route in run.routes] == [
+            (str(route.listen), str(route.target)) for route in the.bench.routes
+        ]
+        assert run.timer is not None
+        assert run.last >= the.control.held()[0].n
+        assert (run.checked, run.findings, run.internal_errors, run.left_out) == (False, {}, (), 0)
+        reader.stream.close()
+        assert the.control.proxy().clients == 0
+
+
+async def test_an_error_of_ours_is_told_with_the_run() -> None:
+    async with stand() as the:
+        the.control.crashed(ZeroDivisionError("boom"))
+        assert the.control.proxy().internal_errors == ("ZeroDivisionError('boom')",)
+        the.relay.crashes.clear()
+
+
+async def test_without_a_judge_nothing_is_found() -> None:
+    async with stand() as the:
+        assert the.control.findings(models.FindingQuery()) == models.Findings(
+            checked=False, profile="", findings=(), counts={}
+        )
+
+
+async def test_scenarios_from_the_start_are_rules_as_others_are() -> None:
+    from_the_start = scenario("  - {name: seen, when: NOP-Out, do: {note: here}}\n", "begun")
+    async with stand(from_the_start) as the:
+        (rule,) = the.control.rules()
+        assert (rule.name, rule.conn, rule.once) == ("begun/seen", None, False)
+        assert the.control.explain(models.ExplanationQuery(rule="begun"))[0].rule == "begun/seen"
+        assert refused(lambda: the.arm("drop R2T", name="begun")).status == 409
+        the.control.remove("begun")
+        assert the.control.rules() == ()
+
+
+async def test_every_stream_ends_with_the_run() -> None:
+    async with bench(open_to_rules=True) as the:
+        control = Control(the.proxy, Run(seed=1, library=LIBRARY))
+        control.begin()
+        stream = control.events(models.EventQuery())
+        control.close()
+        assert await stream.batch() == ()
+        assert control.proxy().clients == 0
+
+
+async def test_what_is_saved_is_what_is_armed() -> None:
+    async with stand() as the:
+        assert refused(lambda: the.control.save("x", models.Saving())).status == 409
+        the.arm("drop SCSI-Response nth 1")
+        saved = the.control.save("mine", models.Saving())
+        assert saved.name == "mine"
+        the.control.clear()
+        armed = the.control.arm(models.Arming(text=saved.text))
+        assert [(rule.scenario, rule.text) for rule in armed.rules] == [("mine", "drop SCSI-Response nth 1")]
+
+
+async def test_what_is_recorded_is_told_and_begins_from_nothing() -> None:
+    async with stand() as the:
+        await the.login()
+        assert the.control.record(models.RecordingSwitch(on=True)) == models.Recording(on=True, lines=())
+        the.arm("drop SCSI-Response nth 1")
+        the.control.kill(1, models.Kill())
+        lines = the.control.record(models.RecordingSwitch(on=False)).lines
+        assert [line.split("s  ", 1)[1] for line in lines] == ["drop SCSI-Response nth 1", "close rst end=both"]
+        assert the.control.proxy().recording is False
+
+
+def test_a_refusal_is_no_error_of_ours() -> None:
+    assert not isinstance(Refusal(404, "x"), (AssertionError, KeyError))
