@@ -108,8 +108,10 @@ def cut(of: Line, width: int) -> Line:
 
 
 def folded(text: str, width: int, *, style: str = "", indent: str = "") -> list[Line]:
-    """Break a text at blanks into lines of a width; of a width of 0 into lines of 120."""
-    parts = wrap(text, width or 120, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    """Break a text at blanks into lines of a width; a width of 0 leaves it whole."""
+    if not width:
+        return [line((style, indent + text))] if text else []
+    parts = wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     return [line((style, part)) for part in parts]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import AnyFormattedText, FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 from prompt_toolkit.output.defaults import create_output
 
@@ -32,6 +34,7 @@ from iscsiproxy.console.answer import LeaveError
 from iscsiproxy.console.complete import Choices
 from iscsiproxy.console.desk import Desk
 from iscsiproxy.console.execute import execute
+from iscsiproxy.console.keyboard import Keyboard, RawInput
 from iscsiproxy.console.lines import folded, line
 from iscsiproxy.console.live import Live
 from iscsiproxy.console.registry import COMMANDS
@@ -75,12 +78,18 @@ async def run_prompt(api: AsyncClient, options: Options) -> int:
 
     Raises Unreachable if there is no proxy at the beginning.
     """
+    keys = options.input or RawInput(sys.stdin)
+    # All the time, between two prompts too: so that a key is never a signal, nor the end of a file.
+    with keys.raw_mode():
+        return await _talked(api, options, keys, options.output or create_output())
+
+
+async def _talked(api: AsyncClient, options: Options, keys: Input, output: Output) -> int:
     first = await api.proxy()
-    output = options.output or create_output()
     screen = Screen(output)
     live = Live(api, screen, since=first.last, rows=lambda: screen.rows)
     desk = Desk(api=api, paper=screen, commands=COMMANDS, live=live, yes=options.yes, attached=options.attached)
-    prompt = _Prompt(desk, live, screen, options, output)
+    prompt = _Prompt(desk, live, screen, options, keys, output)
     prompt.status.take(first)
     screen.lines(
         [
@@ -102,12 +111,13 @@ async def run_prompt(api: AsyncClient, options: Options) -> int:
 class _Prompt:
     """One user at one terminal."""
 
-    def __init__(self, desk: Desk, live: Live, screen: Screen, options: Options, output: Output) -> None:
+    def __init__(self, desk: Desk, live: Live, screen: Screen, options: Options, keys: Input, output: Output) -> None:
         self.status = Status(desk.api, changed=_redraw)
         self._desk = desk
         self._live = live
         self._screen = screen
         self._history: History = FileHistory(str(options.history)) if options.history else InMemoryHistory()
+        self._input = keys
         self._session: PromptSession[str] = PromptSession(
             message=self._message,
             history=self._history,
@@ -118,17 +128,18 @@ class _Prompt:
             refresh_interval=_REFRESH,
             key_bindings=self._keys(),
             vi_mode=options.vi,
-            input=options.input,
+            input=self._input,
             output=output,
         )
         self._asking: PromptSession[str] = PromptSession(
             history=InMemoryHistory(), bottom_toolbar=self._toolbar, refresh_interval=_REFRESH,
-            key_bindings=self._panic_keys(), input=options.input, output=output,
+            key_bindings=self._panic_keys(), input=self._input, output=output,
         )  # fmt: skip
         self._interrupted = False
         self.signal = 0
         self._crash: BaseException | None = None
         self._talk: asyncio.Task[int] | None = None
+        self._busy: asyncio.Task[Any] | None = None
         self._group = asyncio.TaskGroup()
         desk.ask = self._ask
         desk.switch_editing = self._switch_editing
@@ -148,6 +159,8 @@ class _Prompt:
             for number in _SIGNALS:
                 loop.add_signal_handler(number, self._end, number)
                 stack.callback(loop.remove_signal_handler, number)
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+            stack.callback(loop.remove_signal_handler, signal.SIGINT)
             stack.enter_context(self._noticing_crashes(loop))
             async with self._group as group:
                 self._talk = group.create_task(self._converse())
@@ -171,6 +184,8 @@ class _Prompt:
 
         def crashed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             error = context.get("exception")
+            if isinstance(error, asyncio.InvalidStateError):
+                return  # a read from the proxy was cancelled just when something came: anyio sets its result again
             if error is None:
                 loop.default_exception_handler(context)
             elif self._crash is None:
@@ -212,14 +227,14 @@ class _Prompt:
             yield text
 
     async def _do(self, text: str) -> None:
-        """Do a line; Ctrl-C ends it. Raises LeaveError."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.create_task(execute(self._desk, text))
-        loop.add_signal_handler(signal.SIGINT, task.cancel)
+        """Do a line; Ctrl-C ends it, and what else is typed is for the next prompt. Raises LeaveError."""
+        task = self._busy = asyncio.create_task(execute(self._desk, text))
+        keys = Keyboard(self._input, interrupt=self._interrupt, panic=self._begin_panic)
         try:
-            await asyncio.wait([task])
+            with keys.listening():
+                await asyncio.wait([task])
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
+            self._busy = None
             task.cancel()
         if task.cancelled():
             self._screen.lines([line("broken off")])
@@ -227,6 +242,18 @@ class _Prompt:
         outcome = task.result()
         if outcome is not None:
             self._screen.lines(outcome.lines(self._screen.width))
+
+    def _interrupt(self) -> None:
+        """Break the command off that runs; where none does it is as if the key had been pressed."""
+        app = get_app_or_none()
+        if self._busy is not None and app is None:
+            self._busy.cancel()
+        elif app is not None:
+            app.key_processor.feed(KeyPress(Keys.ControlC))
+            app.key_processor.process_keys()
+
+    def _begin_panic(self) -> None:
+        self._group.create_task(self._panic())
 
     async def _panic(self) -> None:
         """Clear everything, whatever is being typed."""
@@ -262,7 +289,7 @@ class _Prompt:
         @keys.add("f9")
         @keys.add("c-x", "c-c")
         def panic(_event: KeyPressEvent) -> None:
-            self._group.create_task(self._panic())
+            self._begin_panic()
 
         return keys
 

@@ -75,3 +75,5 @@ def test_a_row_that_lacks_a_cell_is_an_error() -> None:
 def test_long_text_is_broken_at_blanks() -> None:
     shown = [plain(one) for one in folded("one two-three four", 12, indent="  ")]
     assert shown == ["  one", "  two-three", "  four"]
+    assert [plain(one) for one in folded("one two " * 50, 0)] == [("one two " * 50).strip()]
+    assert folded("", 0) == folded("", 80) == []

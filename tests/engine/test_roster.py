@@ -4,8 +4,9 @@ from typing import Final
 
 import pytest
 
-from iscsiproxy.engine.commands import Close
+from iscsiproxy.engine.commands import Close, Report, Tell
 from iscsiproxy.engine.roster import _MAX_PAST
+from iscsiproxy.session.events import Connected
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.text import encode_text
@@ -78,6 +79,19 @@ def test_a_rule_may_come_before_any_connection_and_while_one_logs_in() -> None:
     (asked,) = talk.say(login_request(NAMES))
     (answered,) = talk.say(login_response(TPGT))
     assert (asked["CID"], answered["TSIH"]) == (7, 99)
+
+
+def test_rules_that_come_while_a_connection_is_made_come_too_late_to_refuse_it() -> None:
+    talk = Dialogue(connect=False)
+    for leg in End:
+        talk.trackers[leg].open(1, talk.now)
+    assert talk.engine.accepting(1, 1, talk.now) == []
+    talk.adopt(scenario("a", rule("connect", "refuse") + rule("connect", "{note: seen}")))
+    here = "127.0.0.1:3260"
+    event = Connected(n=1, at=talk.now, conn=1, initiator=here, listen=here, local=here, target=here)
+    (report,) = [one for one in talk.engine.happened(event) if not isinstance(one, Tell)]
+    assert isinstance(report, Report)
+    assert (report.kind, report.text) == ("noted", "seen")
 
 
 def test_a_rule_for_one_connection_acts_there_only() -> None:

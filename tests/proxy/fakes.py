@@ -273,11 +273,12 @@ async def bench(
     sinks: Sequence[Sink] = (),
     seed: int = 1,
     open_to_rules: bool = False,
+    patience: float = 20,
 ) -> AsyncIterator[Bench]:
-    """Run a proxy before some fake targets; with `pdus`, PDUs are among the events. Nothing may take 20 s."""
+    """Run a proxy before some fake targets; with `pdus`, PDUs are among the events. All may take so many seconds."""
     fakes = [await FakeTarget.listen() for _ in range(targets)]
     routes = [Route(Address(_HOST, 0), fake.address) for fake in fakes]
-    with trio.fail_after(20):
+    with trio.fail_after(patience):
         async with trio.open_nursery() as nursery:
 
             def take(event: Event) -> None:

@@ -228,8 +228,8 @@ class Control:
         if kept is None:
             hint = "PDUs are kept while somebody watches them, or with --check; the oldest are forgotten first"
             raise Refusal(404, f"no PDU is kept that came or went as event {n}", hint=hint)
-        event, size = kept
-        return pdu_view(event, size=size)
+        event, item = kept
+        return pdu_view(event, line=item.line, size=item.size)
 
     def vocabulary(self) -> models.Vocabulary:
         """Give the words of the language."""
@@ -457,7 +457,8 @@ class Control:
             self._recorder.armed(origin)
             await one.wait(injection.wait)
         if one.failure:
-            raise Refusal(409, one.failure)
+            hint = "the next PDU of this session tells it" if "not known" in one.failure else None
+            raise Refusal(409, one.failure, hint=hint)
         return one.told()
 
     # --- what has happened -------------------------------------------------------------------------------------------

@@ -180,11 +180,11 @@ class History:
         for stream in list(self._streams):
             stream.close()
 
-    def find(self, n: int) -> tuple[Received | Delivered, int] | None:
-        """Give the PDU of an event, and how many bytes it had, if it is kept."""
+    def find(self, n: int) -> tuple[Received | Delivered, Item] | None:
+        """Give the PDU of an event, and what else is kept of it, if it is kept."""
         for item, _ in reversed(self._items):
             if item.n == n and isinstance(item.event, Received | Delivered):
-                return item.event, item.size
+                return item.event, item
         return None
 
 

@@ -16,6 +16,7 @@ from iscsiproxy.session.events import Change, Delivered, Received
 from iscsiproxy.session.snapshot import SessionView, Snapshot
 from iscsiproxy.wire.cdb import decode_cdb
 from iscsiproxy.wire.describe import field_text, full, summary
+from iscsiproxy.wire.fields import lun_number
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.secrecy import mask_secrets, may_be_inside_pair
@@ -23,7 +24,7 @@ from iscsiproxy.wire.secrecy import mask_secrets, may_be_inside_pair
 __all__ = ["connections", "pdu_view", "sessions", "show", "tasks"]
 
 _TEXTS = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
-#: How much of the data is listed in lines
+#: How much of the data is listed in lines, and given as it is
 _DUMPED = 4096
 
 
@@ -124,7 +125,7 @@ def _tasks(relay: Relay, conn: int | None) -> Iterator[Task]:
             conn=one,
             session=relay.trackers[End.INITIATOR].session(one),
             ITT=command["ITT"],
-            LUN=_lun(command),
+            LUN=lun_number(command.get("LUN") or 0),
             command=_command(command),
             CmdSN=command.get("CmdSN"),
             EDTL=command.get("EDTL") or 0,
@@ -133,11 +134,6 @@ def _tasks(relay: Relay, conn: int | None) -> Iterator[Task]:
             R2Ts=there.R2Ts,
             age=round(max(0.0, relay.now - task.started), 6),
         )
-
-
-def _lun(command: Pdu) -> int:
-    text = field_text(command.fields["LUN"], command["LUN"]) if "LUN" in command.fields else "0"
-    return int(text, 0)
 
 
 def _command(command: Pdu) -> str:
@@ -149,9 +145,10 @@ def _command(command: Pdu) -> str:
         return f"CDB={command.cdb.hex()}"
 
 
-def pdu_view(event: Received | Delivered, *, size: int | None = None) -> PduView:
-    """Show a PDU that was seen; `size` is how many bytes it had if not all of them are kept."""
-    seen: dict[str, Any] = {"n": event.n, "at": event.at, "conn": event.conn, "leg": event.leg, "size": size}
+def pdu_view(event: Received | Delivered, *, line: str = "", size: int | None = None) -> PduView:
+    """Show a PDU that was seen; where it was cut, `line` sums up what it was, and `size` is how many bytes it had."""
+    seen: dict[str, Any] = {"n": event.n, "at": event.at, "conn": event.conn, "leg": event.leg}
+    seen |= {"line": line, "size": size}
     if isinstance(event, Received):
         return show(event.pdu, kind="received", **seen)
     return show(event.pdu, kind="delivered", of=event.of, rules=event.rules, changes=event.changes, **seen)
@@ -165,16 +162,20 @@ def show(
     conn: int,
     leg: End,
     kind: Literal["received", "delivered", "held"],
+    line: str = "",
     size: int | None = None,
     of: int | None = None,
     rules: tuple[str, ...] = (),
     changes: tuple[Change, ...] = (),
 ) -> PduView:
     """Show a PDU in full, without what must stay secret."""
-    data = pdu.data
-    if pdu.opcode in _TEXTS:
-        data = mask_secrets(data, inside_pair=may_be_inside_pair(data))
-    raw = b"".join((pdu.bhs, pdu.ahs, pdu.header_digest, data, pdu.pad, pdu.data_digest))
+    is_text = pdu.opcode in _TEXTS
+    data = mask_secrets(pdu.data, inside_pair=is_text and may_be_inside_pair(pdu.data))
+    if data != pdu.data and not is_text:  # a login that a fault has given another opcode
+        pdu = Pdu(pdu.bhs, pdu.ahs, pdu.header_digest, data, pdu.pad, pdu.data_digest)
+    behind = (pdu.pad, pdu.data_digest) if len(data) <= _DUMPED else ()
+    raw = b"".join((pdu.bhs, pdu.ahs, pdu.header_digest, data[:_DUMPED], *behind))
+    cut = (f"  only the first {len(pdu.data)} bytes of its data are kept",) if size and size > len(pdu) else ()
     end: EndName = "initiator" if leg is End.INITIATOR else "target"
     return PduView(
         n=n,
@@ -183,12 +184,12 @@ def show(
         leg=end,
         event=kind,
         label=pdu.label,
-        summary=veil_text(summary(pdu)),
+        summary=veil_text(line or summary(pdu)),
         fields=tuple(
             Field(name=field.name, value=field.get(pdu.bhs), text=field_text(field, field.get(pdu.bhs)))
             for field in sorted(pdu.fields.values(), key=lambda one: (one.offset, -one.mask))
         ),
-        lines=full(pdu, data_limit=_DUMPED),
+        lines=(*full(pdu, data_limit=_DUMPED), *cut),
         raw=raw.hex(),
         size=len(pdu) if size is None else size,
         of=of,

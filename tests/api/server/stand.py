@@ -16,7 +16,7 @@ from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from tests.proxy.fakes import Bench, Peer, bench
+from tests.proxy.fakes import Bench, Peer, bench, login_request, login_response
 
 __all__ = [
     "LIBRARY",
@@ -122,6 +122,15 @@ class Stand:
     ) -> tuple[Peer, Peer]:
         """Connect and log in."""
         return await self.bench.login(asked, answered)
+
+    async def login_as(self, isid: int) -> tuple[Peer, Peer]:
+        """Connect and log in to a session of one's own."""
+        initiator, target = await self.bench.connect()
+        await initiator.send(login_request().with_fields({"ISID": isid}))
+        await target.pdu()
+        await target.send(login_response(ISID=isid, TSIH=8))
+        await initiator.pdu()
+        return initiator, target
 
     def read(self, **query: Any) -> Reader:
         """Begin to read events."""

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import trio
 
 from iscsiproxy.api.models import Arming, Kill, Problem, Recording, RuleSwitch, TaskQuery
 from iscsiproxy.api.operations import OPERATIONS, Operation
@@ -331,6 +332,47 @@ async def test_a_client_that_goes_while_it_speaks_asks_nothing(control: FakeCont
     scope = {"type": "http", "method": "POST", "path": "/v1/clear", "headers": [], "query_string": b""}
     await make_app(control, token=None)(scope, receive, send)
     assert control.asked == []
+
+
+async def test_of_a_body_that_is_too_large_no_more_is_kept(control: FakeControl) -> None:
+    piece, pieces = bytes(1 << 16), iter(range(100))
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": piece, "more_body": next(pieces) < 99}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/clear",
+        "headers": [],
+        "query_string": b"",
+    }
+    await make_app(control, token=None)(scope, receive, send)
+    assert sent[0]["status"] == 413
+    assert next(pieces, None) is None
+    assert max(len(one) for one in scope.values() if isinstance(one, bytes)) <= MOST_BYTES + len(piece)
+
+
+async def test_an_answer_that_has_begun_is_not_begun_again(control: FakeControl) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not control.streams:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        control.streams[0].fail(ZeroDivisionError("by nothing"))
+        return await trio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/v1/events", "headers": [], "query_string": b""}
+    await make_app(control, token=None)(scope, receive, send)
+    assert [message.get("status") for message in sent] == [200, None]
+    assert [str(crash) for crash in control.crashes] == ["by nothing"]
 
 
 # --- the control itself --------------------------------------------------------------------------------------------

@@ -53,15 +53,15 @@ async def test_while_nobody_is_there_nothing_is_looked_at_and_back_again() -> No
 
 
 async def test_who_only_asks_has_headers_looked_at_for_a_while(mock_clock: trio.testing.MockClock) -> None:
-    async with stand() as the, trio.open_nursery() as nursery:
+    async with stand(patience=10 * _LINGER) as the, trio.open_nursery() as nursery:
         nursery.start_soon(the.control.keep_up)
         the.control.called()
-        assert the.relay.follows
-        for _ in range(3):
+        followed = []
+        for _ in range(6):
             await trio.testing.wait_all_tasks_blocked()
+            followed.append(the.relay.follows)
             mock_clock.jump(_LINGER / 4)
-        await trio.testing.wait_all_tasks_blocked()
-        assert the.relay.follows
+        assert followed == [True, True, True, True, False, False]
         nursery.cancel_scope.cancel()
 
 
@@ -416,11 +416,8 @@ async def test_a_connection_is_closed(how: Any) -> None:
             assert await target.rest() == b""
         reader = the.read(since=0)
         closed = await reader.kind("closed")
-        assert (closed.leg, closed.text) == (
-            "target",
-            f"{'RST' if how == 'rst' else 'FIN'} on the target leg, by fault",
-        )
-        del initiator
+        what = "RST" if how == "rst" else "FIN"
+        assert (closed.leg, closed.text) == ("target", f"{what} on the target leg, by fault")
 
 
 async def test_a_connection_is_stalled_until_it_is_resumed() -> None:
