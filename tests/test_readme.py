@@ -96,7 +96,7 @@ def test_commands_and_options_exist() -> None:
     options |= _options(judging_command)
     options |= _options(target_command) | _options(initiator_command.commands["io"])
     for _, text in BLOCKS:
-        assert set(re.findall(r" (--[a-z]+)", text)) <= options | {"--quick"}
+        assert set(re.findall(r" (--[a-z-]+)", text)) <= options | {"--quick", "--unix-socket"}
 
 
 def test_files_that_are_named_exist() -> None:

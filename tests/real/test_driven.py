@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -11,7 +14,7 @@ import trio
 from iscsiproxy.api.client import AsyncClient
 from iscsiproxy.api.models import Held
 from tests.real import initiators
-from tests.real.process import running
+from tests.real.process import run, running
 from tests.real.proxied import running_proxy
 from tests.real.tgtd import MIB, Tgtd
 
@@ -79,6 +82,36 @@ async def test_a_WRITE_of_QEMU_is_held_changed_and_lands_elsewhere(tgtd: Tgtd) -
     medium = tgtd.lun_files[0].read_bytes()
     assert medium[_TO * _BLOCK : _TO * _BLOCK + 4096] == b"\xa5" * 4096
     assert medium[_FROM * _BLOCK : _FROM * _BLOCK + 4096] == bytes(4096)
+
+
+async def test_the_session_of_the_README_is_what_the_console_does(tgtd: Tgtd, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```text\n(\$ iscsiproxy run .*? --console .*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    typed = re.findall(r"^iscsi> (.+)$", shown, re.MULTILINE)
+    assert [line.split()[0] for line in typed] == ["hold", "held", "edit", "release", "inject", "kill"]
+    script = tmp_path / "session"
+    async with running_proxy(tgtd) as proxy, AsyncClient(proxy.ready["api"]) as api, trio.open_nursery() as nursery:
+        through = tgtd.address(host=proxy.host, port=proxy.port)
+
+        async def play(*lines: str) -> str:
+            script.write_text("\n".join(lines), encoding="utf-8")
+            command = ("-m", "iscsiproxy", "console", proxy.ready["api"], "--yes", "-f", str(script))
+            return (await run(sys.executable, *command)).check().stdout
+
+        printed = await play(typed[0])
+        nursery.start_soon(initiators.qemu_io, through, "write -P 0xa5 0 4k", "sleep 60000")
+        await held_one(api)
+        printed += await play(*typed[1:])
+        nursery.cancel_scope.cancel()
+
+    def form(line: str) -> str:
+        return re.sub(r"0x[0-9a-f]+|[0-9]+", "#", line.strip().removesuffix("…"))
+
+    found = [form(line) for line in printed.splitlines()]
+    answers = [line for line in shown.splitlines() if re.match(r"armed|edited|released|sent|answer|connection", line)]
+    assert len(answers) == 6
+    for line in answers:
+        assert any(one.startswith(form(line).partition(" (CDB")[0]) for one in found), (line, printed)
 
 
 async def test_a_fault_is_armed_under_load_and_strikes_once(tgtd: Tgtd) -> None:
