@@ -122,9 +122,14 @@ class Controlled(Control):
             judge.also = self._found
 
     def _found(self, one: Finding) -> None:
-        what = "known" if one.known else str(one.severity)
         told = models.Event(
-            n=one.n, at=round(one.at, 6), conn=one.conn, event="finding", text=str(one), rule=one.rule, what=what
+            n=one.n,
+            at=round(one.at, 6),
+            conn=one.conn,
+            event="finding",
+            text=str(one),
+            rule=one.rule,
+            what=str(one.severity),
         )
         self.history.take(told)
 
@@ -220,9 +225,3 @@ def _terminal_kept() -> Iterator[None]:
         # Bracketed paste off, the cursor shown, colours as they were: what a console that crashed has left on.
         sys.stdout.write("\x1b[?2004l\x1b[?25h\x1b[0m")
         sys.stdout.flush()
-
-
-@contextmanager
-def _keyboard_left_alone() -> Iterator[None]:
-    """Leave Ctrl-C to the console."""
-    yield

@@ -205,7 +205,8 @@ class _Prompt:
     async def _converse(self) -> int:
         async for text in self._lines():
             try:
-                await self._do(text)
+                for one in text.splitlines():  # several where several were pasted
+                    await self._do(one)
             except LeaveError as leaving:
                 return leaving.status
         return 0

@@ -386,6 +386,26 @@ def test_a_session_under_load_is_watched_changed_and_saved(tmp_path: Path) -> No
     assert program("faults", "lint", "mine.yaml", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
+def test_a_console_that_stands_still_costs_the_wire_nothing_and_is_told_what_it_missed(tmp_path: Path) -> None:
+    def passed(api: str) -> int:
+        return int(json.loads(program("console", api, "--json", "-e", "proxy").stdout)["answer"]["pdus"])
+
+    with busy(tmp_path) as api, at_terminal(tmp_path, api) as terminal:
+        terminal.sees("conns 1")
+        terminal.type(b"watch both\r")
+        terminal.sees("SCSI-Command", times=3)
+        terminal.process.send_signal(signal.SIGSTOP)
+        before = passed(api)
+        deadline = time.monotonic() + _PATIENCE
+        while passed(api) < before + 12_000:
+            assert time.monotonic() < deadline
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.read_until(lambda: bool(re.search(r"up to \d{4,} events were left out here", terminal.text)))
+        terminal.type(CTRL_D)
+        assert terminal.ends() == 0
+
+
 def test_a_prompt_under_load_shows_pdus_what_is_held_and_who_waits(tmp_path: Path) -> None:
     with busy(tmp_path) as api, at_terminal(tmp_path, api, columns=120) as terminal:
         terminal.sees("conns 1")

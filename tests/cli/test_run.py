@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import stat
 import sys
 from pathlib import Path
 
 import pytest
 
+from iscsiproxy.api.client import ApiError, Client
+from iscsiproxy.checks.profiles import DEFAULT
 from tests.cli.program import program, serving
 
 _ROUTE = ("--listen", ":0", "--target", "127.0.0.1:1")
@@ -114,3 +117,78 @@ def test_every_line_of_json_can_be_read_and_a_target_that_is_away_is_told(tmp_pa
         assert process.wait(10) == 0
     (failed,) = [event for event in events if event["event"] == "connectfailed"]
     assert failed["reason"] == "Connection refused"
+
+
+# --- under control -------------------------------------------------------------------------------------------------
+
+
+def test_it_can_be_controlled_at_a_socket_of_its_own_unless_that_is_not_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    with serving(*_ROUTE, "--api", str(path), "--scratch", "--check") as (process, ready):
+        assert (ready["api"], ready["token"]) == (str(path), None)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with Client(str(path)) as client:
+            run = client.proxy()
+            assert (run.pid, run.scratch, run.checked, run.profile) == (process.pid, True, True, str(DEFAULT))
+            assert [(route.listen, route.target) for route in run.routes] == [(*ready["listen"], "127.0.0.1:1")]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert not path.exists()
+    with serving(*_ROUTE, "--api", "no") as (_, ready):
+        assert ready["api"] is None
+
+
+def test_at_loopback_it_wants_a_token(tmp_path: Path) -> None:
+    with serving(*_ROUTE, "--api", "127.0.0.1:0", "--no-check") as (_, ready):
+        with Client(ready["api"], token=ready["token"]) as client:
+            assert client.proxy().checked is False
+        with pytest.raises(ApiError, match="token"), Client(ready["api"], token="wrong") as client:
+            client.proxy()
+    for token, shown in (("", True), ("my-own-token", False)):
+        env = {"ISCSIPROXY_TOKEN": token, "XDG_RUNTIME_DIR": str(tmp_path)}
+        done = program("run", *_ROUTE, "--api", "127.0.0.1:0", "--", "true", env=env)
+        assert done.returncode == 0
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("api ")]
+        assert (" token=" in line) is shown
+        assert "my-own-token" not in done.stderr
+
+
+def test_with_a_command_it_is_controlled_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    env = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    assert "\napi " not in program("run", *_ROUTE, "--", "true", env=env).stderr
+    path = tmp_path / "api.sock"
+    done = program("run", *_ROUTE, "--api", str(path), "--", "test", "-S", str(path), env=env)
+    assert done.returncode == 0
+    assert f"\napi {path}\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--console", "--", "true"), "--console and CMD exclude each other"),
+        (("--console", "--json"), "--console and --json exclude each other"),
+        (("--console", "--api", "no"), "--console and --api no exclude each other"),
+        (("--console",), "--console wants a terminal; `iscsiproxy console -e COMMAND` does without one"),
+    ],
+)
+def test_a_console_has_the_terminal_to_itself(args: tuple[str, ...], message: str) -> None:
+    assert _error(*_ROUTE, *args) == message
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "/no/such/directory/api.sock", "somewhere:80"])
+def test_where_it_was_asked_to_be_controlled_it_must_be_able_to(address: str) -> None:
+    assert address.rpartition("/")[0] in _error(*_ROUTE, "--api", address)
+
+
+def test_what_is_armed_live_acts_and_is_told_with_the_run(tmp_path: Path) -> None:
+    with serving(*_ROUTE, "--api", str(tmp_path / "api.sock"), "-v") as (process, ready):
+        with Client(ready["api"]) as client:
+            assert client.arm(line="refuse connect").rules[0].armed
+        host, _, port = ready["listen"][0].rpartition(":")
+        with socket.create_connection((host, int(port))) as initiator, pytest.raises(ConnectionResetError):
+            initiator.recv(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        events = [json.loads(line)["event"] for line in process.stdout]
+        assert process.wait(10) == 0
+    assert {"fired", "refused"} <= set(events)

@@ -86,3 +86,19 @@ def test_a_refused_connection_is_shown_with_more() -> None:
         out = StringIO()
         Screen(out, as_json=False, verbosity=verbosity)(event)
         assert out.getvalue().count("127.0.0.1:40001 -> 127.0.0.1:3261 was refused") == count
+
+
+def test_while_somebody_else_has_the_terminal_nothing_is_printed() -> None:
+    for as_json in (False, True):
+        out = StringIO()
+        screen = Screen(out, as_json=as_json, verbosity=2)
+        screen.muted = True
+        for event in _EVENTS:
+            screen(event)
+        screen.warn("too late")
+        screen.line("nothing")
+        screen.json({})
+        assert out.getvalue() == ""
+        screen.muted = False
+        screen(_FIRED)
+        assert len(out.getvalue().splitlines()) == 1

@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from iscsiproxy.checks.findings import Finding
 from iscsiproxy.checks.known import Known, read_known
 from iscsiproxy.checks.profiles import DEFAULT
 from iscsiproxy.cli.screen import Screen
@@ -79,3 +80,17 @@ async def test_time_is_told_while_nothing_happens(autojump_clock: trio.testing.M
     with trio.move_on_after(20):
         await judge.keep_time()
     assert "NOP-Out ITT=0x1 was not answered within 15 s" in out.getvalue()
+
+
+@pytest.mark.parametrize("known", [[], ["- {rule: T-047, pdu: NOP-In, clause: RFC 7143 7.7, reason: it is so}"]])
+def test_somebody_else_is_told_what_is_printed_and_no_more(known: list[str]) -> None:
+    entries = [one for words in known for one in read_known(words, "known.yaml", rules=["T-047"])]
+    out = io.StringIO()
+    judge = LiveJudge(Screen(out, as_json=False, verbosity=0), profile=DEFAULT, known=Known(entries))
+    told: list[Finding] = []
+    judge.also = told.append
+    for record in records_of(BAD):
+        assert isinstance(record.entry, Event)
+        judge(record.entry)
+    assert sum(one.rule == "T-047" for one in told) == (0 if known else 3), "the first ones of a kind"
+    assert [str(one) for one in told if str(one) not in out.getvalue()] == []

@@ -513,7 +513,10 @@ class FakeProxy:
         return Findings(checked=self.checked, profile="rfc7143", findings=found, counts={"MUST": len(found)})
 
     def explain(self, query: models.ExplanationQuery) -> tuple[Explanation, ...]:
-        return tuple(Explanation(rule=one.name, fired=0, lines=("no PDU matched",)) for one in self.rules_)
+        return tuple(
+            Explanation(rule=one.name, fired=0, lines=(f"rule {one.name}: never fired", "  no PDU matched"))
+            for one in self.rules_
+        )
 
     def events_(self, query: EventQuery) -> _Following:
         if query.where is not None and "wrong" in query.where:

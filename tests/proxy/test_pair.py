@@ -450,3 +450,20 @@ async def test_a_RST_overtakes_what_is_slow() -> None:
         await target.until_reset()
         await the.no_pairs()
         assert not the.relay.crashes
+
+
+async def test_a_pair_tells_its_four_addresses_and_gives_its_legs() -> None:
+    async with bench() as the:
+        initiator, target = await the.login()
+        pair, (event,) = the.pair(), the.of(Connected)
+        assert pair.addresses == (event.initiator, event.listen, event.local, event.target)
+        assert str(pair.initiator) == event.initiator
+        for end, peer in ((End.INITIATOR, initiator), (End.TARGET, target)):
+            leg = pair.leg(end)
+            assert leg.end is end
+            assert leg.peer.port == peer.stream.socket.getsockname()[1]
+        initiator.reset()
+        await target.until_reset()
+        await the.no_pairs()
+        assert pair.addresses[0] == event.initiator, "it is known when all is over"
+        assert pair.leg(End.INITIATOR).closed

@@ -192,3 +192,87 @@ async def test_what_goes_back_before_a_close_is_not_lost(acts: str, passed: int)
         await initiator.send(nop_out(2), nop_out(3))
         assert len(await initiator.rest()) == 48
         assert await target.rest() == nop_out(2).raw[:passed]
+
+
+# --- who comes and goes --------------------------------------------------------------------------------------------
+
+
+async def test_a_sink_is_told_from_when_it_comes_until_it_goes() -> None:
+    async with bench() as the:
+        told: list[Event] = []
+        sink = Sink(told.append)
+        await the.login()
+        the.relay.listen(sink)
+        the.relay.tell(lambda n, at: Noted(n=n, at=at, conn=0, rule="", of=None, text="one"))
+        the.relay.unlisten(sink)
+        the.relay.tell(lambda n, at: Noted(n=n, at=at, conn=0, rule="", of=None, text="two"))
+        assert [event.text for event in told if isinstance(event, Noted)] == ["one"]
+        assert [event.text for event in the.of(Noted)] == ["one", "two"], "the others are told of all"
+
+
+async def test_pdus_are_told_and_everything_is_looked_at_as_long_as_somebody_wants_them() -> None:
+    async with bench() as the:
+        initiator, target = await the.login()
+        before = [the.relay.interest(end) for end in End]
+        told: list[Event] = []
+        first, second = Sink(told.append, pdus=True), Sink(told.append, pdus=True)
+        for sink in (first, second):
+            the.relay.listen(sink)
+            the.relay.refresh()
+        await initiator.send(nop_out(2))
+        await target.pdu()
+        the.relay.unlisten(first)
+        the.relay.refresh()
+        recorded = [the.relay.records]
+        assert the.relay.interest(End.INITIATOR)[Opcode.NOP_OUT] is Interest.WHOLE
+        the.relay.unlisten(second)
+        the.relay.refresh()
+        assert [*recorded, the.relay.records] == [True, False]
+        assert [the.relay.interest(end) for end in End] == before
+        await initiator.send(nop_out(3))
+        await target.pdu()
+        assert [event.pdu["ITT"] for event in told if isinstance(event, Received)] == [2, 2]
+
+
+async def test_two_sinks_that_are_equal_are_two() -> None:
+    async with bench() as the:
+        told: list[Event] = []
+        one, other = Sink(told.append), Sink(told.append)
+        assert one == other
+        the.relay.listen(one, other)
+        the.relay.unlisten(one)
+        the.relay.tell(lambda n, at: Noted(n=n, at=at, conn=0, rule="", of=None, text="x"))
+        assert len(told) == 1
+
+
+async def test_who_follows_has_headers_looked_at_and_numbers_known() -> None:
+    async with bench() as the:
+        await the.login()
+        plain = [the.relay.interest(end) for end in End]
+        pair = the.pair()
+        blind = [pair._blind]
+        the.relay.follow(True)
+        assert the.relay.follows
+        blind.append(pair._blind)
+        assert {one for end in End for one in the.relay.interest(end)} == {Interest.HEADER, Interest.WHOLE}
+        initiator, target = await the.login()
+        await initiator.send(nop_out(2))
+        await target.pdu()
+        session = the.relay.trackers[End.INITIATOR].snapshot(2).session
+        assert session is not None
+        assert session.CmdSN == 1
+        the.relay.follow(False)
+        assert [*blind, pair._blind] == [True, False, True]
+        assert [the.relay.interest(end) for end in End] == plain
+
+
+async def test_what_is_due_can_be_done_now() -> None:
+    async with bench(scenario(_ANY)) as the:
+        await the.login()
+        more = scenario("  - {when: 0s, do: {note: now}}\n  - {when: 60s, do: {note: late}}\n", "more")
+        the.relay.ask(lambda engine: engine.adopt(more))
+        assert not the.of(Noted)
+        the.relay.run_due()
+        assert [event.text for event in the.of(Noted)] == ["now"]
+        the.relay.run_due()
+        assert len(the.of(Noted)) == 1

@@ -232,3 +232,44 @@ async def test_a_connection_is_refused_although_its_target_does_not_listen() -> 
         assert [event.conn for event in the.of(Refused)] == [2]
         while the.relay._open:
             await trio.lowlevel.checkpoint()
+
+
+async def test_what_is_open_to_rules_looks_at_no_more_than_any_other() -> None:
+    async with bench() as plain, bench(open_to_rules=True) as open_:
+        assert plain.relay.engine is None
+        assert open_.relay.engine is not None
+        for the in (plain, open_):
+            await the.login()
+        assert [plain.relay.interest(end) for end in End] == [open_.relay.interest(end) for end in End]
+        tables = [[the.pair()._links[end].framer.interest for end in End] for the in (plain, open_)]
+        assert tables[0] == tables[1]
+
+
+async def test_rules_may_come_and_go_while_it_runs() -> None:
+    drop = scenario("  - {when: NOP-Out, do: drop}\n", "mine")
+    async with bench(open_to_rules=True) as the:
+        initiator, target = await the.login()
+        the.relay.ask(lambda engine: engine.adopt(drop))
+        the.relay.refresh()
+        await initiator.send(nop_out(2))
+        await the.event(Fired)
+        the.relay.ask(lambda engine: engine.dismiss("mine"))
+        the.relay.refresh()
+        await initiator.send(nop_out(3))
+        assert await target.pdu() == nop_out(3)
+
+
+async def test_its_routes_are_those_that_were_asked_for_and_those_of_portals_that_a_target_announced() -> None:
+    async with bench(targets=2) as the:
+        assert the.proxy.routes == tuple((route.listen, route.target) for route in the.routes)
+        initiator, target = await the.connect()
+        await initiator.send(login_request())
+        await target.pdu()
+        text = {"TargetAddress": "127.0.0.1:9"}
+        moved = login_response().with_data(encode_text(text.items()))
+        await target.send(moved.with_fields({"T": 0, "Status-Class": 1, "Status-Detail": 1}))
+        await initiator.pdu()
+        assert [target for _, target in the.proxy.routes] == [
+            *(route.target for route in the.routes),
+            Address("127.0.0.1", 9),
+        ]

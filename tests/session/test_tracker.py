@@ -422,3 +422,18 @@ def test_connections_are_counted_anew() -> None:
     tracker.recount()
     tracker.open(2, 1.0)
     assert tracker.snapshot(2).conn.nth == 1
+
+
+def test_outstanding_tasks_are_those_without_a_status_of_each_session_once() -> None:
+    leg = Leg()
+    leg.log_in()
+    leg.log_in(TSIH=7, CID=1)
+    for itt, cmd_sn, conn in ((5, 10, 1), (3, 11, 2), (4, 12, 2)):
+        leg.say(command(itt, cmd_sn), on=conn)
+    leg.say(scsi_response(3, 101), on=2)
+    assert [(conn, task.command["ITT"]) for conn, task in leg.tracker.outstanding()] == [(1, 5), (2, 4)]
+    leg.log_in(ISID=0x80123456789B, tsih=8)
+    leg.say(command(5, 10))
+    assert [conn for conn, _ in leg.tracker.outstanding()] == [1, 2, 3]
+    leg.tracker.lost(1)
+    assert [conn for conn, _ in leg.tracker.outstanding()] == [3], "what passes unseen is not known"

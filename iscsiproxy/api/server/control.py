@@ -123,7 +123,7 @@ class Control:
         relay = self._relay
         self._records = relay.records
         self._explaining.seeing = self._records
-        relay.listen(self._keeping, self._following)
+        relay.listen(self._keeping, self._following, Sink(self._recorder))
         self._look()
         self._follow()
 
@@ -380,31 +380,31 @@ class Control:
                 engine.edit(n, acts)
         except ActError as error:
             raise Refusal(409, f"that cannot be done to this {one.pdu.label}: {error}") from None
-        self._recorder.edited(one, edit.acts, self._nth(one))
+        self._recorder.edited(one, edit.acts)
         return self._held(self._holding(n))
 
     def release(self, n: int) -> models.Held:
         """Let a PDU go."""
-        one, nth = self._holding(n), self._nth(self._holding(n))
+        one = self._holding(n)
         with self._engine() as engine:
             engine.let_go(n)
-        self._recorder.let_go(one, nth)
+        self._recorder.let_go(one)
         return self._held(one)
 
     def drop(self, n: int) -> models.Held:
         """Let a PDU go nowhere."""
-        one, nth = self._holding(n), self._nth(self._holding(n))
+        one = self._holding(n)
         with self._engine() as engine:
             engine.drop(n)
-        self._recorder.let_go(one, nth, dropped=True)
+        self._recorder.let_go(one, dropped=True)
         return self._held(one)
 
     def step(self, n: int) -> models.Stepped:
         """Let a PDU go, and hold the next one of its connection."""
-        one, nth = self._holding(n), self._nth(self._holding(n))
+        one = self._holding(n)
         with self._engine() as engine:
             engine.step(n)
-        self._recorder.let_go(one, nth)
+        self._recorder.let_go(one)
         return models.Stepped(released=self._held(one))
 
     def _holdings(self) -> tuple[Holding, ...]:
@@ -418,11 +418,6 @@ class Control:
             hint = f"held are: {', '.join(str(one.n) for one in holdings) or 'none'}"
             raise Refusal(404, f"no PDU is held that came as event {n}", hint=hint)
         return found
-
-    def _nth(self, one: Holding) -> int:
-        """Tell which of all PDUs that its rule has matched this is; they came in this order."""
-        matched = sum(rule.matched for rule in self._armoury.rules() if rule.name == one.rule)
-        return max(1, matched - sum(other.rule == one.rule and other.n > one.n for other in self._holdings()))
 
     def _held(self, one: Holding) -> models.Held:
         view = show(one.pdu, n=one.n, at=one.at, conn=one.conn, leg=one.leg, kind="held")
@@ -451,14 +446,14 @@ class Control:
             hint = "arm a line that begins with `inject` for that"
             raise Refusal(400, "a PDU that is injected now goes with no moment", hint=hint)
         rule = f"{origin.scenario.name}/{origin.scenario.rules[0].name}"
-        with errand(self._relay, rule) as one:
+        with errand(self._relay, rule, origin.conn) as one:
             with self._engine() as engine:
                 self._armoury.take_in(origin, engine)
             self._recorder.armed(origin)
             await one.wait(injection.wait)
         if one.failure:
-            hint = "the next PDU of this session tells it" if "not known" in one.failure else None
-            raise Refusal(409, one.failure, hint=hint)
+            unknown = "not known" in one.failure
+            raise Refusal(409, one.failure, hint="the next PDU of this session tells it" if unknown else None)
         return one.told()
 
     # --- what has happened -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import trio
 from iscsiproxy.api.models import Injected
 from iscsiproxy.api.server.views import pdu_view
 from iscsiproxy.proxy.relay import Relay, Sink
-from iscsiproxy.session.events import Decided, Delivered, Event, Received
+from iscsiproxy.session.events import Closed, Decided, Delivered, Event, Received
 from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 
@@ -21,10 +21,12 @@ _TURN = 1.0
 
 
 class Errand:
-    """A sink that looks for what a rule sends, and for what answers that."""
+    """A sink that looks for what a rule sends on a connection, and for what answers that."""
 
-    def __init__(self, rule: str) -> None:
+    def __init__(self, rule: str, conn: int | None) -> None:
         self._rule = rule
+        self._conn = conn
+        self._closed = False
         self.sent: Delivered | None = None
         self.answer: Received | None = None
         self.failure = ""
@@ -41,6 +43,8 @@ class Errand:
             self.answer = event
         elif isinstance(event, Decided) and event.rule == self._rule and event.what == "failed":
             self.failure = event.text
+        elif isinstance(event, Closed) and event.conn == self._conn:
+            self._closed = True
         else:
             return
         self._news.set()
@@ -61,9 +65,13 @@ class Errand:
     async def wait(self, seconds: float) -> None:
         """Wait for both, so long at most; what can have no answer is not waited for any longer than it takes to go."""
         with trio.move_on_after(seconds or _TURN):
-            while not self.failure and not (self.sent and (self.answer or not seconds or not self._asks())):
+            while not (self.failure or self._closed or self._done(answered=seconds > 0)):
                 self._news = trio.Event()
                 await self._news.wait()
+
+    def _done(self, *, answered: bool) -> bool:
+        """Tell whether it has been sent, and `answered` if it asks for that."""
+        return self.sent is not None and (self.answer is not None or not answered or not self._asks())
 
     def _asks(self) -> bool:
         """Tell whether what was sent asks for an answer."""
@@ -81,9 +89,9 @@ class Errand:
 
 
 @contextmanager
-def errand(relay: Relay, rule: str) -> Iterator[Errand]:
-    """Look for what a rule sends, from before it is armed."""
-    one = Errand(rule)
+def errand(relay: Relay, rule: str, conn: int | None) -> Iterator[Errand]:
+    """Look for what a rule sends on a connection, from before it is armed."""
+    one = Errand(rule, conn)
     sink = Sink(one, pdus=True)
     relay.listen(sink)
     relay.refresh()

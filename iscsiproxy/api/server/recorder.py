@@ -20,6 +20,7 @@ from iscsiproxy.language.line import read_line
 from iscsiproxy.language.rendering import moments_text
 from iscsiproxy.language.scenario_text import FiledRule, scenario_text
 from iscsiproxy.language.spec import Moment, Pattern, Picks, Released, Rule
+from iscsiproxy.session.events import Decided, Event
 
 __all__ = ["Recorder"]
 
@@ -57,7 +58,10 @@ class _Entry:
 
 
 class Recorder:
-    """What was done since recording began; `now` tells the time of the run, `busy` how many tasks are open."""
+    """What was done since recording began; `now` tells the time of the run, `busy` how many tasks are open.
+
+    It is a sink of the run too: so it knows which of all the PDUs that a rule has held one is.
+    """
 
     def __init__(self, now: Callable[[], float], busy: Callable[[], int]) -> None:
         self._now = now
@@ -65,6 +69,7 @@ class Recorder:
         self._depth = 1
         self._begun = 0.0
         self._entries: list[_Entry] = []
+        self._held: dict[str, list[int]] = {}  #: the events of what rules have held, by rule
         self.on = False
 
     def __repr__(self) -> str:
@@ -73,12 +78,17 @@ class Recorder:
     def switch(self, on: bool) -> None:
         """Begin from nothing, or end it; what was recorded stays until the next begin."""
         if on and not self.on:
-            self._entries, self._begun, self._depth = [], self._now(), 1
+            self._entries, self._held, self._begun, self._depth = [], {}, self._now(), 1
         self.on = on
 
     def lines(self) -> tuple[str, ...]:
         """Say what was recorded, a line each."""
         return tuple(f"{entry.at:.1f}s  {line}" for entry in self._entries for line in _shown(entry))
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event: what is held."""
+        if self.on and isinstance(event, Decided) and event.what == "held" and event.of is not None:
+            self._held.setdefault(event.rule, []).append(event.of)
 
     # --- what is done ------------------------------------------------------------------------------------------------
 
@@ -101,22 +111,23 @@ class Recorder:
             if entry.conn == conn and entry.until is None:
                 entry.until = self._at
 
-    def edited(self, one: Holding, acts: str, nth: int) -> None:
-        """Take note of what was done to a PDU in hand, the `nth` that its rule has held."""
-        if (handled := self._handled(one, nth)) is not None:
+    def edited(self, one: Holding, acts: str) -> None:
+        """Take note of what was done to a PDU in hand."""
+        if (handled := self._handled(one)) is not None:
             handled.acts.append(acts)
 
-    def let_go(self, one: Holding, nth: int, *, dropped: bool = False) -> None:
-        """Take note of what became of a PDU in hand, the `nth` that its rule has held."""
-        if (handled := self._handled(one, nth)) is not None:
+    def let_go(self, one: Holding, *, dropped: bool = False) -> None:
+        """Take note of what became of a PDU in hand."""
+        if (handled := self._handled(one)) is not None:
             handled.seconds, handled.dropped = self._now() - one.since, dropped
 
-    def _handled(self, one: Holding, nth: int) -> _Handled | None:
+    def _handled(self, one: Holding) -> _Handled | None:
         scenario = one.rule.partition("/")[0]
         self._look()
         for entry in self._entries if self.on else ():
             if entry.origin is not None and entry.origin.scenario.name == scenario:
-                return entry.handled.setdefault(one.n, _Handled(nth))
+                nth = sum(n <= one.n for n in self._held.get(one.rule, ()))
+                return entry.handled.setdefault(one.n, _Handled(max(1, nth)))
         return None
 
     def _note(self, entry: _Entry) -> None:

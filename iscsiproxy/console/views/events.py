@@ -79,7 +79,7 @@ def _pdu(event: Event) -> list[Piece]:
 def _style(event: Event) -> str:
     if event.event == "decided":
         return "alarm" if event.what in _ALARMING else "held"
-    return _STYLES.get(event.event, "")
+    return _STYLES.get(event.event, "") if event.what != "known" else ""
 
 
 def _text(event: Event) -> str:

@@ -79,9 +79,8 @@ def explanations(found: Sequence[Explanation], width: int) -> Iterator[Line]:
     if not found:
         yield line("no rule is armed")
     for one in found:
-        yield line(("name", one.rule), f" fired {one.fired}")
-        for text in one.lines:
-            yield cut(line("  ", text), width)
+        for at, text in enumerate(one.lines):
+            yield cut(line(("" if at else "name", text)), width)
 
 
 def findings(found: Findings, width: int) -> Iterator[Line]:

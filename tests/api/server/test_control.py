@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,10 +12,23 @@ import trio.testing
 from iscsiproxy.api import models
 from iscsiproxy.api.server.control import _LINGER, Control, Run
 from iscsiproxy.api.server.refusal import Refusal
+from iscsiproxy.peers.initiator import commands
+from iscsiproxy.peers.initiator.session import Session, open_session
+from iscsiproxy.peers.initiator.settings import InitiatorSettings
+from iscsiproxy.peers.scsi.device import Device
+from iscsiproxy.peers.scsi.inquiry import UnitIdentity
+from iscsiproxy.peers.scsi.medium import MemoryMedium
+from iscsiproxy.peers.scsi.unit import LogicalUnit
+from iscsiproxy.peers.target.node import Node
+from iscsiproxy.peers.target.server import TargetServer
+from iscsiproxy.peers.target.settings import TargetSettings
+from iscsiproxy.proxy import Address, Proxy, Route
 from iscsiproxy.proxy.pair import Pair
+from iscsiproxy.proxy.relay import Relay
+from iscsiproxy.runs.stage import IQN
 from iscsiproxy.wire.framing import EVERYTHING, Interest
 from iscsiproxy.wire.opcodes import End, Opcode
-from tests.api.server.stand import LIBRARY, Stand, ping, refused, response, stand, write
+from tests.api.server.stand import LIBRARY, Reader, Stand, ping, refused, response, stand, write
 from tests.proxy.fakes import bench, nop_in, scenario
 
 __all__: list[str] = []
@@ -541,3 +557,103 @@ async def test_what_is_recorded_is_told_and_begins_from_nothing() -> None:
 
 def test_a_refusal_is_no_error_of_ours() -> None:
     assert not isinstance(Refusal(404, "x"), (AssertionError, KeyError))
+
+
+# --- between peers of our own --------------------------------------------------------------------------------------
+
+_BLOCKS = 256
+
+
+@asynccontextmanager
+async def _session() -> AsyncIterator[tuple[Control, Relay, Session]]:
+    """Run a target and a proxy under control, and log in through it."""
+    unit = LogicalUnit(0, MemoryMedium(_BLOCKS, 512), UnitIdentity.derive(IQN, 0), target_name=IQN)
+    server = TargetServer(Node({IQN: Device({0: unit})}, TargetSettings()))
+    async with trio.open_nursery() as nursery:
+        with trio.fail_after(20):
+            ((host, port), *_) = await nursery.start(server.serve, (("127.0.0.1", 0),))
+            routes = [Route(Address("127.0.0.1", 0), Address(host, port))]
+            proxy = Proxy(routes, rng=Random(1), open_to_rules=True)
+            (route,) = await nursery.start(proxy.run)
+            control = Control(proxy, Run(seed=1, library=LIBRARY, scratch=True))
+            control.begin()
+            settings = InitiatorSettings(target=IQN, initial_r2t=True, immediate_data=False)
+            async with open_session((route.listen.host, route.listen.port), settings) as session:
+                await session.command(0, commands.test_unit_ready())  # a new session is told that it is one
+                assert proxy.relay is not None
+                yield control, proxy.relay, session
+                assert session.failure is None
+            assert not proxy.relay.crashes
+            assert not server.crashes
+            nursery.cancel_scope.cancel()
+
+
+async def test_io_goes_on_whatever_comes_and_goes_meanwhile() -> None:
+    rng, done = Random(5), trio.Event()
+    data = {lba: rng.randbytes(8 * 512) for lba in range(0, _BLOCKS, 8)}
+    async with _session() as (control, relay, session), trio.open_nursery() as nursery:
+
+        async def write_all() -> None:
+            for lba, block in data.items():
+                assert (await session.command(0, commands.write10(lba, 8), data_out=block)).good
+            done.set()
+
+        nursery.start_soon(write_all)
+        count = 0
+        while not done.is_set():
+            count += 1
+            armed = control.arm(
+                models.Arming(line=rng.choice(["delay 1ms Data-Out", "hold SCSI-Command", "split 512 Data-Out"]))
+            )
+            stream = control.events(models.EventQuery(pdus=rng.random() < 0.5))
+            with trio.move_on_after(0.002):
+                await done.wait()
+            for held in control.held():
+                getattr(control, rng.choice(["release", "step"]))(held.n)
+            stream.close()
+            if rng.random() < 0.5:
+                control.clear()
+            else:
+                control.remove(armed.scenario)
+        control.clear()
+        assert count > 3
+        for lba, block in data.items():
+            assert (await session.command(0, commands.read10(lba, 8), read_length=len(block))).data == block
+        engine = relay.engine
+        assert engine is not None
+        assert not engine.waiting()
+        assert not relay._carrier._slots
+
+
+async def test_a_write_that_is_held_and_edited_goes_where_the_edit_says() -> None:
+    block = b"\xa5" * 512
+    async with _session() as (control, _, session), trio.open_nursery() as nursery:
+        control.arm(models.Arming(line="hold SCSI-Command where W nth 1"))
+        reader = Reader(control.events(models.EventQuery()))
+
+        async def write_it() -> None:
+            assert (await session.command(0, commands.write10(0, 1), data_out=block)).good
+
+        nursery.start_soon(write_it)
+        held = await reader.kind("decided", what="held")
+        assert held.of is not None
+        control.edit(held.of, models.Edit(acts="set CDB.LBA=9"))
+        control.release(held.of)
+        await reader.kind("fired", act="delay")
+        reader.stream.close()
+        while control.tasks(models.TaskQuery()):
+            await trio.lowlevel.checkpoint()
+        for lba, expected in ((0, bytes(512)), (9, block)):
+            assert (await session.command(0, commands.read10(lba, 1), read_length=512)).data == expected
+
+
+async def test_an_injected_command_is_answered_and_the_initiator_goes_on() -> None:
+    async with _session() as (control, _, session):
+        control.called()
+        assert (await session.command(0, commands.test_unit_ready())).good
+        told = await control.inject(models.Injection(pdu="SCSI-Command CDB=TEST_UNIT_READY"))
+        assert told.answer is not None
+        assert told.answer.label == "SCSI-Response"
+        for _ in range(3):
+            assert (await session.command(0, commands.test_unit_ready())).good
+        assert await session.nop(b"still here", immediate=False) == b"still here"

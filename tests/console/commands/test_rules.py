@@ -126,7 +126,7 @@ def test_everything_is_cleared() -> None:
 
 
 def test_rules_are_explained() -> None:
-    assert answered(FakeProxy(rules_=[rule("a/1")]), "explain a/1") == ["a/1 fired 0", "  no PDU matched"]
+    assert answered(FakeProxy(rules_=[rule("a/1")]), "explain a/1") == ["rule a/1: never fired", "  no PDU matched"]
 
 
 def test_without_rules_nothing_is_explained() -> None:

@@ -37,7 +37,7 @@ def test_a_script_watches_until_so_many_came() -> None:
 
 
 def test_a_script_watches_until_the_time_is_up() -> None:
-    outcome, written = streamed(FakeProxy(), "watch for 50ms", event(1))
+    outcome, written = streamed(FakeProxy(), "watch for 200ms", event(1))
     assert [row.split()[0] for row in written] == ["1"]
     assert not outcome.failed
 
