@@ -19,7 +19,8 @@ import trio
 
 from iscsiproxy.api import models
 from iscsiproxy.api.address import TOKEN_VARIABLE, ApiAddress, parse_api_address
-from iscsiproxy.api.server.control import Control, Run
+from iscsiproxy.api.server.control import Control
+from iscsiproxy.api.server.presence import Run
 from iscsiproxy.checks.catalogue import RULES
 from iscsiproxy.checks.findings import Finding
 from iscsiproxy.checks.judge import Judge

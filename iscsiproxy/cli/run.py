@@ -16,7 +16,7 @@ import trio
 
 from iscsiproxy import __version__
 from iscsiproxy.api.address import TOKEN_VARIABLE, ApiAddress
-from iscsiproxy.api.server.control import Run
+from iscsiproxy.api.server.presence import Run
 from iscsiproxy.capture import Capture
 from iscsiproxy.checks.known import Deviation, Known
 from iscsiproxy.checks.profiles import DEFAULT, Profile

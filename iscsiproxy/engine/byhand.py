@@ -25,16 +25,18 @@ from iscsiproxy.session.events import Change
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 
-__all__ = ["BY_HAND", "ByHand", "Holding"]
+__all__ = ["BEHIND", "BY_HAND", "ByHand", "Holding"]
 
 #: What stands for the scenario of what is done by hand, in reports: `by-hand/drop`.
 BY_HAND: Final = "by-hand"
+#: The rule by which PDUs wait behind one that is held
+BEHIND: Final = f"{BY_HAND}/behind"
 _RELEASED: Final = Moment(steps=(Released(),), text="released")
 _HOLD: Final = Act(
     name="delay", params={"until": (_RELEASED,), "overtake": False, "at_most": "no", "orphans": "drop"}, text="hold"
 )
 _DROP: Final = Act(name="drop", params={"numbers": "raw"}, text="drop")
-_BEHIND: Final = ActSpec(name="delay", help="wait behind what is held by hand")
+_WAITING: Final = ActSpec(name="delay", help="wait behind what is held by hand")
 
 #: One way through a connection: from that leg.
 _Way = tuple[int, End]
@@ -79,8 +81,8 @@ class ByHand(Roster):
         super().__init__(scenarios, rng=rng, state=state, armed=armed)
         self._queues: dict[_Way, deque[Chain]] = {}  #: what waits behind something that is held
         self._stepping: set[int] = set()  #: the connections whose next PDU is to be held
-        wait = Built(_HOLD, _BEHIND, self._wait_behind, {}, {})
-        self._gate = _Rule(f"{BY_HAND}/behind", Book(), acts=(wait,))
+        wait = Built(_HOLD, _WAITING, self._wait_behind, {}, {})
+        self._gate = _Rule(BEHIND, Book(), acts=(wait,))
         self._stop_sign = _Rule(f"{BY_HAND}/step", Book(), acts=(build_act(_HOLD, "both"),))
 
     @property

@@ -28,7 +28,7 @@ __all__ = ["kind_of", "line_of"]
 
 
 def kind_of(event: Event) -> str:
-    """Name the kind of an event: `received`, `fullfeature`, …"""
+    """Name the kind of an event: `received`, `fullfeature` and so on."""
     return type(event).__name__.lower()
 
 
@@ -37,7 +37,7 @@ def line_of(event: Event) -> str:
     match event:
         case Fired():
             changes = f" ({'; '.join(map(str, event.changes))})" if event.changes else ""
-            return f"FAULT {event.rule} {event.act}: {event.text}{changes}: {event.label}"
+            return f"FAULT {event.rule} {event.act}: {event.text}{changes}{f': {event.label}' if event.label else ''}"
         case Decided():
             return f"{event.what} {event.rule}: {event.text}"
         case Noted():

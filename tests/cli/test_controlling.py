@@ -15,7 +15,7 @@ import trio
 from iscsiproxy.api import models
 from iscsiproxy.api.address import ApiAddress
 from iscsiproxy.api.client import Client
-from iscsiproxy.api.server.control import Run
+from iscsiproxy.api.server.presence import Run
 from iscsiproxy.checks.judge import Judge
 from iscsiproxy.checks.known import Known, read_known
 from iscsiproxy.checks.profiles import DEFAULT

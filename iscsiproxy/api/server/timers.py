@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from iscsiproxy.api.models import Timer
+from iscsiproxy.api.server.views import end_name
 from iscsiproxy.engine.byhand import Holding
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.session.snapshot import Phase
@@ -43,7 +44,7 @@ def _timers(relay: Relay, one: Holding) -> Iterator[Timer]:
         yield Timer(
             n=one.n,
             what="login",
-            end=str(one.leg.other),  # type: ignore[arg-type]
+            end=end_name(one.leg.other),
             left=_left(view.conn.opened + _LOGIN, now),
             why="15 s for a login: open-iscsi and LIO",
         )

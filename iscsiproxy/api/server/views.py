@@ -21,7 +21,7 @@ from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.secrecy import mask_secrets, may_be_inside_pair
 
-__all__ = ["connections", "pdu_view", "sessions", "show", "tasks"]
+__all__ = ["connections", "end_name", "pdu_view", "sessions", "show", "tasks"]
 
 _TEXTS = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
 #: How much of the data is listed in lines, and given as it is
@@ -145,6 +145,11 @@ def _command(command: Pdu) -> str:
         return f"CDB={command.cdb.hex()}"
 
 
+def end_name(end: End) -> EndName:
+    """Give an end as the API names it."""
+    return "initiator" if end is End.INITIATOR else "target"
+
+
 def pdu_view(event: Received | Delivered, *, line: str = "", size: int | None = None) -> PduView:
     """Show a PDU that was seen; where it was cut, `line` sums up what it was, and `size` is how many bytes it had."""
     seen: dict[str, Any] = {"n": event.n, "at": event.at, "conn": event.conn, "leg": event.leg}
@@ -176,12 +181,11 @@ def show(
     behind = (pdu.pad, pdu.data_digest) if len(data) <= _DUMPED else ()
     raw = b"".join((pdu.bhs, pdu.ahs, pdu.header_digest, data[:_DUMPED], *behind))
     cut = (f"  only the first {len(pdu.data)} bytes of its data are kept",) if size and size > len(pdu) else ()
-    end: EndName = "initiator" if leg is End.INITIATOR else "target"
     return PduView(
         n=n,
         at=round(at, 6),
         conn=conn,
-        leg=end,
+        leg=end_name(leg),
         event=kind,
         label=pdu.label,
         summary=veil_text(line or summary(pdu)),

@@ -9,11 +9,12 @@ from iscsiproxy.api.models import Event as Told
 from iscsiproxy.api.models import EventQuery
 from iscsiproxy.api.server.history import Wanted
 from iscsiproxy.api.server.refusal import refusal_of
+from iscsiproxy.engine.byhand import BEHIND
 from iscsiproxy.engine.facts import Captured, Look, Reader
 from iscsiproxy.engine.match import Matcher
 from iscsiproxy.errors import FileError
 from iscsiproxy.language.line import read_pattern
-from iscsiproxy.session.events import Bound, Delivered, Event, Received
+from iscsiproxy.session.events import Bound, Decided, Delivered, Event, Received
 from iscsiproxy.session.snapshot import Snapshot
 from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
@@ -54,7 +55,8 @@ class _Taste:
             return False
         if isinstance(event, Received | Delivered):
             return (query.pdus or query.where is not None) and self._wants_pdu(event)
-        return not isinstance(event, Bound)
+        # That PDUs wait behind one that is held goes without saying.
+        return not isinstance(event, Bound) and not (isinstance(event, Decided) and event.rule == BEHIND)
 
     def _wants_pdu(self, event: Received | Delivered) -> bool:
         if isinstance(event, Delivered):

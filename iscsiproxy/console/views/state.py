@@ -135,31 +135,26 @@ def tasks(found: Sequence[Task], width: int) -> Iterator[Line]:
 
 
 def negotiated(connection: Connection, width: int) -> Iterator[Line]:
-    """Show keys of both legs side by side; where they differ, with a mark."""
+    """Show the keys: where the legs differ side by side and with a mark, else once."""
     legs = (connection.initiator, connection.target)
     keys = sorted({key for leg in legs for key in leg.keys})
     declared = sorted({(end, key) for leg in legs for end, own in leg.declared.items() for key in own})
-    rows: list[tuple[Piece | str, ...]] = [_compared(key, *(leg.keys.get(key, "-") for leg in legs)) for key in keys]
+    rows = [(key, *(leg.keys.get(key, "-") for leg in legs)) for key in keys]
+    rows += [(f"{key} ({end})", *(leg.declared.get(end, {}).get(key, "-") for leg in legs)) for end, key in declared]
     rows += [
-        _compared(f"{key} ({end})", *(leg.declared.get(end, {}).get(key, "-") for leg in legs)) for end, key in declared
-    ]
-    rows += [
-        _compared(what, _yes(legs[0], name), _yes(legs[1], name))
+        (what, *(_yes(leg, name) for leg in legs))
         for what, name in (("header digests", "header_digest"), ("data digests", "data_digest"))
     ]
     yield line("connection ", ("name", str(connection.id)), f", {connection.phase}")
-    for row in table(("", "KEY", "INITIATOR LEG", "TARGET LEG"), rows):
-        yield cut(row, width)
+    if differing := [(("differs", "≠"), *(("differs", one) for one in row)) for row in rows if row[1] != row[2]]:
+        for shown in table(("", "KEY", "INITIATOR LEG", "TARGET LEG"), differing):
+            yield cut(shown, width)
+    for shown in table(("", "KEY", "BOTH LEGS"), [("", key, first) for key, first, second in rows if first == second]):
+        yield cut(shown, width)
 
 
 def _yes(leg: Leg, name: str) -> str:
     return "yes" if getattr(leg, name) else "no"
-
-
-def _compared(key: str, initiator: str, target: str) -> tuple[Piece | str, ...]:
-    if initiator == target:
-        return ("", key, initiator, target)
-    return (("differs", "≠"), ("differs", key), ("differs", initiator), ("differs", target))
 
 
 # --- the command window --------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iscsiproxy.api import models
-from iscsiproxy.api.server.control import Control, Run
+from iscsiproxy.api.server.control import Control
 from iscsiproxy.api.server.history import Stream
+from iscsiproxy.api.server.presence import Run
 from iscsiproxy.api.server.refusal import Refusal
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy.relay import Relay
