@@ -53,6 +53,30 @@ async def test_what_is_armed_acts_from_then_on_and_says_what_came_before() -> No
         assert (rule.matched, rule.fired) == (1, 1)
 
 
+@pytest.mark.parametrize("cut", [60, 300])
+async def test_a_pdu_that_has_come_half_when_a_rule_comes_goes_whole(cut: int) -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        first, second = write(2, 1, b"x" * 512), write(3, 2, b"y" * 512)
+        await initiator.raw(first.raw[:cut])
+        begun = await target.exactly(cut)
+        the.arm("drop SCSI-Command")
+        await initiator.raw(first.raw[cut:] + second.raw + ping(8).raw)
+        assert begun + await target.exactly(len(first.raw) - cut) == first.raw
+        assert await target.pdu() == ping(8)
+
+
+async def test_a_pdu_of_which_no_whole_header_has_come_is_seen_by_a_rule_that_comes() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        one = write(2, 1, b"x" * 512)
+        await initiator.raw(one.raw[:20])
+        await trio.testing.wait_all_tasks_blocked()
+        the.arm("drop SCSI-Command")
+        await initiator.raw(one.raw[20:] + ping(8).raw)
+        assert await target.pdu() == ping(8)
+
+
 async def test_a_line_of_now_is_done_when_that_is_answered() -> None:
     async with stand() as the:
         initiator, target = await the.login()

@@ -5,7 +5,7 @@ import pytest
 from iscsiproxy.api import models
 from iscsiproxy.wire.opcodes import Opcode
 from tests.api.server.stand import ping, response, stand, write
-from tests.proxy.fakes import nop_in
+from tests.proxy.fakes import login_request, nop_in
 
 __all__: list[str] = []
 
@@ -67,6 +67,33 @@ async def test_with_digests_what_was_edited_has_right_ones() -> None:
         the.control.release(held.n)
         gone = await target.pdu()
         assert (gone.header_digest_ok(), gone.data_digest_ok(), gone.data) == (True, True, b"x" * 10)
+
+
+async def test_no_secret_is_shown_of_a_login_that_is_held_and_edited() -> None:
+    secret = "0x1a2b3c4d5e6f708192a3b4c5d6e7f809"
+    async with stand() as the:
+        reader = the.read(pdus=True, deliveries=True)
+        the.arm("hold Login-Request nth 1")
+        initiator, target = await the.bench.connect()
+        await initiator.send(login_request({"CHAP_N": "me", "CHAP_R": secret}))
+        (held,) = await the.held()
+        told: list[object] = [held, the.control.held_pdu(held.n)]
+        for acts in ("set CSG=0", "text remove=[CHAP_N]", "corrupt data at=200", "resize 240", "set data+190=0x00ff"):
+            told.append(the.control.edit(held.n, models.Edit(acts=acts, confirm=True)))
+        told.append(the.control.held_pdu(held.n))
+        the.control.edit(held.n, models.Edit(acts="text remove=[CHAP_R]", confirm=True))
+        told += [the.control.held(), the.control.held_pdu(held.n)]
+        the.control.release(held.n)
+        await target.pdu()
+        delivered = await reader.kind("delivered")
+        told += [*reader.events, the.control.pdu(held.n), the.control.pdu(delivered.n), the.control.connections()]
+        shown = "\n".join(map(repr, told)) + "\n".join(
+            bytes.fromhex(one.raw).decode("latin-1") for one in told if isinstance(one, models.PduView)
+        )
+        for at in range(2, len(secret) - 8):
+            assert secret[at : at + 8] not in shown
+            assert secret[at : at + 8].encode().hex() not in shown
+        assert "CHAP_N" in shown, "that is no secret"
 
 
 async def test_a_dropped_one_never_comes_and_is_told_as_a_fault() -> None:
