@@ -26,15 +26,14 @@ from iscsiproxy.checks.findings import Finding
 from iscsiproxy.checks.judge import Judge
 from iscsiproxy.cli.screen import Screen
 from iscsiproxy.cli.verdicts import LiveJudge
+from iscsiproxy.console import DETACHED
 from iscsiproxy.errors import UsageError
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy import Proxy
 from iscsiproxy.runs import library
 
-__all__ = ["DETACHED", "Controlled", "Judged", "Shipped", "attend", "finding_told"]
+__all__ = ["Controlled", "Judged", "Shipped", "attend", "finding_told"]
 
-#: The exit status of a console that leaves the run to itself.
-DETACHED = 10
 #: How long a console has to end when the run does, in seconds.
 _PATIENCE = 3.0
 

@@ -6,4 +6,7 @@ that begins with an act is a rule of the fault language, and goes to the proxy a
 
 from __future__ import annotations
 
-__all__: list[str] = []
+__all__ = ["DETACHED"]
+
+#: The exit status that tells the run which started a console to go on without it
+DETACHED = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from iscsiproxy.console import DETACHED
 from iscsiproxy.console.answer import Answer, LeaveError, said
 from iscsiproxy.console.arguments import Topic
 from iscsiproxy.console.desk import Desk
@@ -11,10 +12,7 @@ from iscsiproxy.console.lines import Line
 from iscsiproxy.console.views import help as views
 from iscsiproxy.errors import UsageError
 
-__all__ = ["DETACHED", "detach", "editing", "help_", "quit_"]
-
-#: The exit status that tells the run which started a console to go on without it
-DETACHED = 10
+__all__ = ["detach", "editing", "help_", "quit_"]
 
 
 async def help_(desk: Desk, topic: Topic | None = None) -> Answer:

@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
+from iscsiproxy.console import DETACHED
 from iscsiproxy.console.answer import LeaveError
-from iscsiproxy.console.commands.session import DETACHED
 from iscsiproxy.console.desk import Desk
 from iscsiproxy.console.execute import execute
 from iscsiproxy.console.registry import COMMANDS
