@@ -74,6 +74,7 @@ class Live:
             task.cancel()
             await asyncio.wait([task])
             await old.aclose()
+            self._waiting = [event for event in self._waiting if event.event not in PDU_EVENTS]
         self.pattern = pattern
         if events is not None and self._group is not None:
             self._watcher = self._group.create_task(self._watch(events)), events
