@@ -26,6 +26,7 @@ from iscsiproxy.language.vocabulary import (
     TEXT_PDUS,
     Type,
     field_names,
+    having_field,
     item_of,
     shared_field,
 )
@@ -123,7 +124,7 @@ def fields(spec: ActSpec, opcodes: frozenset[int], given: Iterable[str]) -> Iter
     """Give the fields that an act may be given."""
     if not spec.fields:
         return
-    for name in field_names(opcodes):
+    for name in _fields(opcodes):
         if name not in given:
             yield Candidate(f"{name}=", "field", field_help(name))
     for name in ("data", "pad", "AHS"):
@@ -214,13 +215,18 @@ def _of_type(kind: Type) -> Iterator[Candidate]:
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
+def _fields(opcodes: frozenset[int]) -> list[str]:
+    """Give the fields of some PDUs, those first that few others have: they tell most of it."""
+    return sorted(field_names(opcodes), key=lambda name: len(having_field(name)))
+
+
 def names(opcodes: frozenset[int], events: Iterable[str] = (), word: str = "") -> Iterator[Candidate]:
     """Give the names of an expression; those with dots only when `word`, which is being typed, has one."""
     head, dot, _ = word.rpartition(".")
     if dot:
         yield from _inside(head, opcodes)
         return
-    for name in field_names(opcodes):
+    for name in _fields(opcodes):
         yield Candidate(name, "name", field_help(name))
     for name in OWN_NAMES:
         if _has(name, opcodes):

@@ -70,7 +70,7 @@ def test_fields_are_those_of_the_pdu_and_what_the_act_takes_besides() -> None:
         ("text", "remove", ["AuthMethod", "CHAP_A"]),
         ("split_text", "at", ["data+", "AuthMethod+"]),
         ("answer", "pdu", ["NOP-In", "SCSI-Response"]),
-        ("resize", "to", ["Opcode"]),
+        ("resize", "to", ["R"]),
         ("replay", "what", []),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_parameter_is_offered_its_values(act: str, name: str, first: list[str]
         (RESPONSE, "ITT", ["none", "fresh"]),
         (COMMAND, "W", ["0", "1"]),
         (COMMAND, "CDB", ["READ", "WRITE"]),
-        (COMMAND, "CDB.LBA", ["Opcode"]),
+        (COMMAND, "CDB.LBA", ["R"]),
         (LOGIN, "text.ImmediateData", ["Yes", "No"]),
     ],
 )

@@ -135,7 +135,7 @@ def test_no_moment_is_offered_where_a_pdu_is_in_hand() -> None:
     assert texts("", "acts") == ["set", "text", "corrupt", "resize"]
     assert not set(texts("set F=1 ", "acts")) & {*ITEMS, "when"}
     found = complete("set Data", 8, acts=SPECS, form="acts", opcodes=frozenset({Opcode.DATA_OUT}))
-    assert [one.text for one in found.candidates] == ["DataSegmentLength=", "DataSN=", "data="]
+    assert [one.text for one in found.candidates] == ["DataSN=", "DataSegmentLength=", "data="]
 
 
 def test_a_pattern_alone_has_no_other_steps() -> None:
