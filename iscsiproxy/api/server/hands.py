@@ -7,16 +7,14 @@ from iscsiproxy.api.server.injecting import errand
 from iscsiproxy.api.server.presence import Presence
 from iscsiproxy.api.server.refusal import Refusal, refusal_of
 from iscsiproxy.api.server.timers import next_timer
-from iscsiproxy.api.server.veiling import veiled
+from iscsiproxy.api.server.veiling import summed_up, veiled
 from iscsiproxy.api.server.views import end_name, show
 from iscsiproxy.engine import SPECS
 from iscsiproxy.engine.byhand import Holding
 from iscsiproxy.engine.work import ActError
 from iscsiproxy.errors import FileError
-from iscsiproxy.journal.secrets import veil_text
 from iscsiproxy.language.harm import harmful_act
 from iscsiproxy.language.line import read_acts
-from iscsiproxy.wire.describe import summary
 
 __all__ = ["Hands"]
 
@@ -99,7 +97,7 @@ class Hands(Presence):
             rule=one.rule,
             until=one.until,
             label=one.pdu.label,
-            summary=veil_text(summary(one.pdu)),
+            summary=summed_up(one.pdu, one.changes),
             changes=veiled(one.changes, one.pdu),
             behind=one.behind,
             timer=next_timer(self._relay, one),

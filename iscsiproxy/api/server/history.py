@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 import trio
 
 from iscsiproxy.api.models import Event as Told
-from iscsiproxy.api.server.veiling import veiled, veiled_changes
+from iscsiproxy.api.server.veiling import summed_up, veiled, veiled_changes
 from iscsiproxy.journal.secrets import veil_text
 from iscsiproxy.session.events import Closed, Decided, Delivered, Event, Fired, FullFeature, Noted, Received
 from iscsiproxy.session.wording import kind_of, line_of
-from iscsiproxy.wire.describe import summary
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["History", "Item", "Stream", "told"]
@@ -194,7 +193,8 @@ def _kept(event: Received | Delivered) -> tuple[Item, int]:
     if len(pdu.data) <= _DATA_KEPT:
         return Item(event, size=len(pdu)), _OVERHEAD + len(pdu)
     short = replace(event, pdu=Pdu(pdu.bhs, pdu.ahs, pdu.header_digest, bytes(pdu.data[:_DATA_KEPT])))
-    return Item(short, summary(pdu), len(pdu)), _OVERHEAD + len(short.pdu)
+    changes = event.changes if isinstance(event, Delivered) else ()
+    return Item(short, summed_up(pdu, changes), len(pdu)), _OVERHEAD + len(short.pdu)
 
 
 def told(item: Item) -> Told:
@@ -209,28 +209,27 @@ def told(item: Item) -> Told:
     changes: tuple[str, ...] = ()
     match event:
         case Received():
-            label, text = event.pdu.label, item.line or summary(event.pdu)
+            label, text = event.pdu.label, item.line or summed_up(event.pdu)
         case Delivered():
-            label, text = event.pdu.label, item.line or summary(event.pdu)
+            label, text = event.pdu.label, item.line or summed_up(event.pdu, event.changes)
             of, rules, changes = event.of, event.rules, veiled(event.changes, event.pdu)
             what = "authored" if event.author and event.of is None else "copied" if event.author else ""
         case Fired():
             label, rule, act, of = event.label, event.rule, event.act, event.of
-            event = replace(event, changes=veiled_changes(event.changes, label))
-            changes = tuple(map(str, event.changes))
+            event = replace(event, text=veil_text(event.text), changes=veiled_changes(event.changes, label))
+            text, changes = line_of(event), tuple(map(str, event.changes))
         case Decided():
             rule, what, of = event.rule, event.what, event.of
         case Noted():
             rule, of = event.rule, event.of
         case _:
             pass
-    text = text or line_of(event)
     return Told(
         n=event.n,
         at=round(event.at, 6),
         conn=event.conn,
         event=kind_of(event),
-        text=veil_text(text),
+        text=text or veil_text(line_of(event)),  # a label is no secret, and may name a key that is
         leg=leg,
         label=label,
         rule=rule,

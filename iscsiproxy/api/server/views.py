@@ -7,23 +7,20 @@ from typing import Any, Literal
 
 from iscsiproxy.api.models import Connection, Field, Leg, Numbers, PduView, Session, Task
 from iscsiproxy.api.models import End as EndName
-from iscsiproxy.api.server.veiling import veiled
+from iscsiproxy.api.server.veiling import summed_up, veiled, veiled_data, veiled_pdu
 from iscsiproxy.errors import ScsiError
-from iscsiproxy.journal.secrets import veil_text
 from iscsiproxy.proxy.carrier import Closable
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.session.events import Change, Delivered, Received
 from iscsiproxy.session.snapshot import SessionView, Snapshot
 from iscsiproxy.wire.cdb import decode_cdb
-from iscsiproxy.wire.describe import field_text, full, summary
+from iscsiproxy.wire.describe import field_text, full
 from iscsiproxy.wire.fields import lun_number
 from iscsiproxy.wire.opcodes import End, Opcode
 from iscsiproxy.wire.pdu import Pdu
-from iscsiproxy.wire.secrecy import mask_secrets, may_be_inside_pair
 
 __all__ = ["connections", "end_name", "pdu_view", "sessions", "show", "tasks"]
 
-_TEXTS = frozenset({Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE})
 #: How much of the data is listed in lines, and given as it is
 _DUMPED = 4096
 
@@ -174,10 +171,7 @@ def show(
     changes: tuple[Change, ...] = (),
 ) -> PduView:
     """Show a PDU in full, without what must stay secret."""
-    is_text = pdu.opcode in _TEXTS
-    data = mask_secrets(pdu.data, inside_pair=is_text and may_be_inside_pair(pdu.data))
-    if data != pdu.data and not is_text:  # a login that a fault has given another opcode
-        pdu = Pdu(pdu.bhs, pdu.ahs, pdu.header_digest, data, pdu.pad, pdu.data_digest)
+    data, pdu = veiled_data(pdu, changes), veiled_pdu(pdu, changes)
     behind = (pdu.pad, pdu.data_digest) if len(data) <= _DUMPED else ()
     raw = b"".join((pdu.bhs, pdu.ahs, pdu.header_digest, data[:_DUMPED], *behind))
     cut = (f"  only the first {len(pdu.data)} bytes of its data are kept",) if size and size > len(pdu) else ()
@@ -188,7 +182,7 @@ def show(
         leg=end_name(leg),
         event=kind,
         label=pdu.label,
-        summary=veil_text(line or summary(pdu)),
+        summary=line or summed_up(pdu),
         fields=tuple(
             Field(name=field.name, value=field.get(pdu.bhs), text=field_text(field, field.get(pdu.bhs)))
             for field in sorted(pdu.fields.values(), key=lambda one: (one.offset, -one.mask))

@@ -77,9 +77,9 @@ async def test_no_secret_is_shown_of_a_login_that_is_held_and_edited() -> None:
         initiator, target = await the.bench.connect()
         await initiator.send(login_request({"CHAP_N": "me", "CHAP_R": secret}))
         (held,) = await the.held()
+        edits = ("set CSG=0", "text remove=[CHAP_N]", "corrupt data at=110", "resize 125", "set data+112=0x00ff")
         told: list[object] = [held, the.control.held_pdu(held.n)]
-        for acts in ("set CSG=0", "text remove=[CHAP_N]", "corrupt data at=200", "resize 240", "set data+190=0x00ff"):
-            told.append(the.control.edit(held.n, models.Edit(acts=acts, confirm=True)))
+        told += [the.control.edit(held.n, models.Edit(acts=acts, confirm=True)) for acts in edits]
         told.append(the.control.held_pdu(held.n))
         the.control.edit(held.n, models.Edit(acts="text remove=[CHAP_R]", confirm=True))
         told += [the.control.held(), the.control.held_pdu(held.n)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -165,7 +166,24 @@ async def test_readers_do_not_take_from_each_other() -> None:
     assert numbers(await all_of_it.batch()) == [1, 2, 3, 4]
 
 
-async def test_a_slow_reader_loses_the_oldest_and_is_told_how_many_and_costs_others_nothing() -> None:
+async def test_who_follows_is_told_no_more_often_than_so(autojump_clock: trio.testing.MockClock) -> None:
+    kept = filled([1])
+    stream, times = read(kept, since=0), []
+    for n in (2, 3, 4):
+        await stream.batch()
+        times.append(autojump_clock.current_time())
+        kept.take(note(n))
+    assert [late - early for early, late in pairwise(times)] == pytest.approx([history._PACE] * 2)
+    at_once = read(kept, since=0, follow=False)
+    begun = trio.current_time()
+    await rest(at_once)
+    assert trio.current_time() == begun, "what was is told as fast as it is read"
+
+
+async def test_a_slow_reader_loses_the_oldest_and_is_told_how_many_and_costs_others_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    assert autojump_clock.autojump_threshold == 0, "who has read waits a little, and nobody here for that"
     kept = filled([])
     slow, quick = read(kept), read(kept)
     seen: list[int] = []
@@ -310,4 +328,5 @@ def test_no_secret_is_told(secret: str) -> None:
         words = told(Item(event))
         assert secret not in repr(words)
     assert "CSG 0 -> 1" in told(Item(events[2])).text
+    assert told(Item(events[0])).text == told(Item(events[2])).label == label, "the tags of it are no secrets"
     assert told(Item(events[1])).changes[3:] == ("CSG 0 -> 1", "text.CHAP_N me -> you")
