@@ -1,7 +1,7 @@
 """Clients of the control API, typed: one for plain programs, one for asyncio and trio.
 
     with Client() as proxy:  # the one that runs here, or its address
-        proxy.arm(line="drop second Data-Out")
+        proxy.arm(line="drop Data-Out nth 2")
         with proxy.events(pdus=True) as events:
             for event in events:
                 print(event.text)

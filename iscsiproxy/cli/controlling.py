@@ -123,13 +123,14 @@ class Controlled(Control):
 
     def _found(self, one: Finding) -> None:
         told = models.Event(
-            n=one.n,
-            at=round(one.at, 6),
+            n=self._relay.next_n(),  # of its own: who comes back behind an event is told what was found of it later
+            at=round(self._relay.now, 6),
             conn=one.conn,
             event="finding",
             text=str(one),
             rule=one.rule,
             what=str(one.severity),
+            of=one.n,
         )
         self.history.take(told)
 

@@ -13,7 +13,9 @@ from typing import Any, TextIO
 import click
 
 from iscsiproxy.cli.plain import Lines
+from iscsiproxy.journal.secrets import veil_change, veil_text
 from iscsiproxy.session.events import (
+    Change,
     ConnectFailed,
     Decided,
     Delivered,
@@ -55,7 +57,7 @@ class Screen:
             self.json({"event": kind_of(event), "n": event.n, "at": round(event.at, 6), **_facts(event)})
         else:
             where = f"conn {event.conn:<3}" if event.conn else "        "
-            self.line(f"{event.at:10.4f}s  {where} {line_of(event)}", **_style(event))
+            self.line(f"{event.at:10.4f}s  {where} {veil_text(line_of(event))}", **_style(event))
 
     def json(self, facts: dict[str, Any]) -> None:
         """Print one JSON object on a line of its own."""
@@ -73,6 +75,10 @@ class Screen:
         """Print a line for people; colour only on a terminal."""
         if not self.muted:
             self._print(click.style(text, **style))
+
+
+def _veiled(change: Change) -> Change:
+    return veil_change(change, bearing=False)
 
 
 def _level(event: Event) -> int:
@@ -100,7 +106,8 @@ def _facts(event: Event) -> dict[str, Any]:
         "leg": str,
         "by": str,
         "pdu": summary,
-        "changes": lambda changes: [{"what": c.what, "old": c.old, "new": c.new} for c in changes],
+        "changes": lambda changes: [{"what": c.what, "old": c.old, "new": c.new} for c in map(_veiled, changes)],
+        "text": veil_text,
         "rules": list,
         "keys": dict,
     }

@@ -93,13 +93,18 @@ def test_only_findings_behind_an_event_may_be_asked_for() -> None:
 async def test_what_is_found_is_among_the_events() -> None:
     out = io.StringIO()
     judge = LiveJudge(Screen(out, as_json=False, verbosity=0), profile=DEFAULT, known=Known())
-    control = Controlled(Proxy([], rng=Random(1)), Run(seed=1, library=Shipped()), judge=judge)
-    for record in records_of(BAD):
-        assert isinstance(record.entry, Event)
-        judge(record.entry)
+    proxy = Proxy([], rng=Random(1))
+    control = Controlled(proxy, Run(seed=1, library=Shipped()), judge=judge)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(proxy.run)
+        for record in records_of(BAD):
+            assert isinstance(record.entry, Event)
+            judge(record.entry)
+        nursery.cancel_scope.cancel()
     stream = control.history.read(lambda _: True, since=0, follow=False, limit=None)
     found = [event for event in await stream.batch() if event.rule == "T-047"]
     assert [(event.event, event.what, event.conn) for event in found] == [("finding", "MUST", 1)] * 3
+    assert [event.n for event in found] == sorted({event.n for event in found}), "each has a number of its own"
     assert found[0].text in out.getvalue()
     assert control.findings(models.FindingQuery()).checked
 

@@ -77,5 +77,4 @@ class Vocabulary(Told, frozen=True, kw_only=True):
     acts: tuple[Act, ...]
     CDBs: tuple[str, ...]
     keys: tuple[str, ...]
-    names: tuple[str, ...]
     scenarios: tuple[str, ...]

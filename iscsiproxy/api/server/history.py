@@ -40,17 +40,30 @@ _PACE = 0.025
 class Item:
     """One event as it is kept, or what somebody beside the proxy has told.
 
-    `line` sums up a PDU that has been cut, and `size` is how many bytes a PDU had.
+    `size` is how many bytes a PDU had; of one that was cut `data` is how many of data, `wrong` that its digest was.
     """
 
     event: Event | Told
-    line: str = ""
     size: int = 0
+    data: int = 0
+    wrong: bool = False
 
     @property
     def n(self) -> int:
         """The number of the event."""
         return self.event.n
+
+    @property
+    def line(self) -> str:
+        """Sum up a PDU that was cut as if it had not been; of anything else nothing."""
+        event = self.event
+        if not self.data or not isinstance(event, Received | Delivered):
+            return ""
+        pdu, length = event.pdu, event.pdu["DataSegmentLength"]
+        whole = f"data={self.data}{f' DataSegmentLength={length}' if length != self.data else ''}"
+        text = summed_up(pdu, event.changes if isinstance(event, Delivered) else ())
+        text = text.replace(f"data={len(pdu.data)} DataSegmentLength={length}", whole)
+        return f"{text}{' data-digest=wrong' if self.wrong else ''}"
 
 
 #: Tells whether a reader wants an event.
@@ -193,8 +206,8 @@ def _kept(event: Received | Delivered) -> tuple[Item, int]:
     if len(pdu.data) <= _DATA_KEPT:
         return Item(event, size=len(pdu)), _OVERHEAD + len(pdu)
     short = replace(event, pdu=Pdu(pdu.bhs, pdu.ahs, pdu.header_digest, bytes(pdu.data[:_DATA_KEPT])))
-    changes = event.changes if isinstance(event, Delivered) else ()
-    return Item(short, summed_up(pdu, changes), len(pdu)), _OVERHEAD + len(short.pdu)
+    wrong = pdu.data_digest_ok() is False
+    return Item(short, size=len(pdu), data=len(pdu.data), wrong=wrong), _OVERHEAD + len(short.pdu)
 
 
 def told(item: Item) -> Told:

@@ -121,16 +121,24 @@ class Presence:
     def _busy(self) -> int:
         return sum(1 for _ in self._relay.trackers[End.INITIATOR].outstanding())
 
+    @property
+    def _somebody(self) -> bool:
+        """Whether somebody is there, or was a moment ago."""
+        return self._run.always or self._clients > 0 or self._relay.now - self._called < _LINGER
+
     def _follow(self) -> None:
-        somebody = self._run.always or self._clients > 0 or self._relay.now - self._called < _LINGER
-        self._relay.follow(somebody)
-        if not (somebody or self._records):
+        self._relay.follow(self._somebody)
+        if not (self._somebody or self._records):
             self._explaining.look_away()
-            self._look()
+        self._look()
 
     def _look(self) -> None:
-        """Have PDUs kept as long as somebody wants them, and told to what explains once somebody has asked for that."""
-        relay, kept, explained = self._relay, self._records or self._readers > 0, self._explaining.seeing
+        """Have PDUs kept as long as somebody wants them, and told to what explains once somebody has asked for that.
+
+        Where they are recorded anyhow it costs little more to keep them for whoever is there.
+        """
+        relay, explained = self._relay, self._explaining.seeing
+        kept = self._readers > 0 or (self._records and self._somebody)
         if (kept, explained) != (self._keeping.pdus, self._following.pdus):
             relay.unlisten(self._keeping)
             relay.unlisten(self._following)

@@ -19,7 +19,7 @@ from iscsiproxy.errors import FileError
 from iscsiproxy.language.line import read_line
 from iscsiproxy.language.rendering import moments_text
 from iscsiproxy.language.scenario_text import FiledRule, scenario_text
-from iscsiproxy.language.spec import Moment, Pattern, Picks, Released, Rule
+from iscsiproxy.language.spec import Moment, Pattern, Picks, Released, Rule, Scenario
 from iscsiproxy.session.events import Decided, Event
 
 __all__ = ["Recorder"]
@@ -174,9 +174,8 @@ class Recorder:
             if entry.origin is None:
                 yield _at_once(f"{entry.line}{_stalled(entry)}", entry.at)
             elif entry.origin.line is None:
-                rules = entry.origin.scenario.rules
-                for number, rule in enumerate(rules):
-                    yield FiledRule(rule=rule, comment="" if number else f"From {entry.origin.scenario.name}.")
+                for number, rule in enumerate(entry.origin.scenario.rules):
+                    yield FiledRule(rule=rule, comment="" if number else _source(entry.origin.scenario))
             elif entry.origin.once:
                 yield _at_once(entry.line, entry.at)
             elif _by_hand(entry.origin.scenario.rules[0]):
@@ -189,6 +188,14 @@ class Recorder:
         took = sum(one.seconds or 0 for entry in self._entries for one in entry.handled.values())
         took += sum((entry.until or entry.at + _STALL) - entry.at for entry in self._entries if entry.conn)
         return {"within": f"{round(took + _ROOM)}s"} if took > 1 else {}
+
+
+def _source(scenario: Scenario) -> str:
+    """Say where rules came from, and what else is there that a file of rules alone cannot say."""
+    parts = {"negotiate": scenario.negotiate, "machines": scenario.machines, "expect": scenario.expect}
+    without = [name for name, part in parts.items() if part]
+    rest = f", without its {', '.join(without)}" if without else ""
+    return f"From {scenario.name}{rest}."
 
 
 def _shown(entry: _Entry) -> Iterator[str]:

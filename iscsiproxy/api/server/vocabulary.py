@@ -20,9 +20,7 @@ __all__ = ["vocabulary"]
 def vocabulary(scenarios: Iterable[str]) -> Vocabulary:
     """Give all of it, with the names of the scenarios that ship."""
     acts, pdus, events, cdbs, keys = _words()
-    return Vocabulary(
-        pdus=pdus, events=events, acts=acts, CDBs=cdbs, keys=keys, names=(), scenarios=tuple(sorted(scenarios))
-    )
+    return Vocabulary(pdus=pdus, events=events, acts=acts, CDBs=cdbs, keys=keys, scenarios=tuple(sorted(scenarios)))
 
 
 @cache

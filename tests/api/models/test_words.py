@@ -17,7 +17,6 @@ def test_a_vocabulary_reads_as_it_was_said() -> None:
         acts=(act,),
         CDBs=("INQUIRY",),
         keys=("InitialR2T",),
-        names=(),
         scenarios=("x",),
     )
     assert said(words)["pdus"][0]["words"] == {"Status": ["GOOD", "BUSY"]}

@@ -87,8 +87,10 @@ async def test_who_reads_pdus_has_them_although_somebody_has_asked_why() -> None
         assert not the.control._keeping.pdus
 
 
-async def test_where_pdus_are_recorded_anyhow_they_are_kept_for_all() -> None:
+async def test_where_pdus_are_recorded_anyhow_they_are_kept_for_whoever_is_there() -> None:
     async with stand(pdus=True) as the:
+        assert not the.control._keeping.pdus, "nobody has asked for anything"
+        the.control.called()
         await the.login()
         events = await the.read(since=0, follow=False, pdus=True).rest()
         assert [event.label for event in events if event.event == "received"] == ["Login-Request", "Login-Response"]
