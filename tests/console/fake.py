@@ -222,7 +222,6 @@ VOCABULARY = Vocabulary(
     ),
     CDBs=("READ(10)", "WRITE(10)"),
     keys=("HeaderDigest",),
-    names=("task.age",),
     scenarios=("data_out_lost", "link_flaps"),
 )
 
