@@ -22,12 +22,14 @@ from typing import Any
 
 import pytest
 
+from iscsiproxy.api.client import Client
 from tests.cli.program import PROGRAM, program, serving
 
 #: A target that nobody is asked for: no initiator connects.
 ROUTE = ("--listen", "127.0.0.1:0", "--target", "127.0.0.1:1")
 CTRL_C, CTRL_D = b"\x03", b"\x04"
-_PATIENCE = 20.0
+#: How long a loaded machine may take, in seconds
+_PATIENCE = 40.0
 
 
 @contextmanager
@@ -350,11 +352,21 @@ def busy(path: Path) -> Iterator[str]:
                 load = (*PROGRAM, "initiator", "io", url, "--scratch", "--seconds", "60", "--size", "4k")
                 with subprocess.Popen(load, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as initiator:
                     try:
+                        _until_it_works(ready["api"])
                         yield ready["api"]
                     finally:
                         initiator.kill()
         finally:
             target.kill()
+
+
+def _until_it_works(api: str) -> None:
+    """Wait for a session: what a screen shows of one that comes later is no whole words."""
+    deadline = time.monotonic() + _PATIENCE
+    with Client(api) as client:
+        while not any(one.type == "Normal" for one in client.sessions()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def test_a_session_under_load_is_watched_changed_and_saved(tmp_path: Path) -> None:
