@@ -84,7 +84,7 @@ class Armoury:
         scenario = origin.scenario
         rules = [*scenario.rules, *(one for machine in scenario.machines for state in machine.states
                                     for one in state.rules)]  # fmt: skip
-        return tuple(self._view(ActiveRule(scenario, rule, Book()), origin) for rule in rules)
+        return tuple(self._view(ActiveRule(scenario, rule, Book()), origin, 0) for rule in rules)
 
     @property
     def _next(self) -> int:
@@ -175,7 +175,17 @@ class Armoury:
 
     def rules(self) -> tuple[Rule, ...]:
         """List the rules, in the order in which they act."""
-        return tuple(self._view(rule, self._origins.get(rule.scenario)) for rule in self._relay_rules())
+        waiting = self._waiting()
+        return tuple(
+            self._view(rule, self._origins.get(rule.scenario), waiting.get(rule.name, 0))
+            for rule in self._relay_rules()
+        )
+
+    def counts(self) -> tuple[int, int]:
+        """Count the rules, and those of them that are armed: lines that were done at once are not."""
+        rules = self._relay_rules()
+        once = {name for name, origin in self._origins.items() if origin.once}
+        return len(rules), sum(rule.armed_now and rule.scenario not in once for rule in rules)
 
     def rules_of(self, scenario: str) -> tuple[Rule, ...]:
         """List the rules of a scenario. Raises Refusal if there is none of that name."""
@@ -204,7 +214,7 @@ class Armoury:
         engine = self._relay().engine
         return engine.waiting() if engine is not None else {}
 
-    def _view(self, rule: ActiveRule, origin: Origin | None) -> Rule:
+    def _view(self, rule: ActiveRule, origin: Origin | None, waiting: int) -> Rule:
         counts = rule.counts
         return Rule(
             name=rule.name,
@@ -220,7 +230,7 @@ class Armoury:
             shadowed=counts.shadowed,
             expired=counts.expired,
             skipped=counts.skipped,
-            waiting=self._waiting().get(rule.name, 0),
+            waiting=waiting,
         )
 
 

@@ -50,7 +50,7 @@ class Control(Hands):
     def proxy(self) -> models.Proxy:
         """Tell of the run as a whole."""
         relay, run = self._relay, self._run
-        rules, held = self._armoury.rules(), self._holdings()
+        (rules, armed), held = self._armoury.counts(), self._holdings()
         timers = [timer for one in held if (timer := next_timer(relay, one)) is not None]
         stalled = sum(any(pair.leg(end).stalled for end in End) for pair in relay.pairs.values())
         return models.Proxy(
@@ -68,8 +68,8 @@ class Control(Hands):
             connections=len(relay.pairs),
             tasks=self._busy(),
             pdus=relay.looked,
-            rules=len(rules),
-            armed=sum(rule.armed and not rule.once for rule in rules),
+            rules=rules,
+            armed=armed,
             held=len(held),
             stalled=stalled,
             findings=self._judge.counts(),
@@ -209,9 +209,9 @@ class Control(Hands):
     def clear(self) -> models.Cleared:
         """Clear everything."""
         relay = self._relay
-        rules, held, before = len(self._armoury.rules()), len(self._holdings()), set(relay.pairs)
+        (rules, _), held = self._armoury.counts(), len(self._holdings())
         stalled = sum(any(pair.leg(end).stalled for end in End) for pair in relay.pairs.values())
-        differ = tuple(conn for conn in sorted(before) if relay.engine is not None and relay.engine.differs(conn))
+        differ = tuple(conn for conn in sorted(relay.pairs) if relay.engine is not None and relay.engine.differs(conn))
         if relay.engine is not None:
             relay.carry_out(relay.engine.clear(relay.now))
         relay.refresh()
@@ -219,13 +219,10 @@ class Control(Hands):
 
     def explain(self, query: models.ExplanationQuery) -> tuple[models.Explanation, ...]:
         """Say why rules did or did not fire."""
-        known = {rule.name for rule in self._armoury.rules()}
-        if query.rule is not None and not any(
-            name.startswith(f"{query.rule}/") or name == query.rule for name in known
-        ):
-            raise Refusal(
-                404, f"no rule is called {query.rule}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
-            )
+        known = {rule.name: rule.scenario for rule in self._armoury.rules()}
+        if query.rule is not None and query.rule not in {*known, *known.values()}:
+            hint = f"there are: {', '.join(known) or 'none'}"
+            raise Refusal(404, f"no rule is called {query.rule}", hint=hint)
         if not self._explaining.seeing:
             self._explaining.seeing = True
             self._look()

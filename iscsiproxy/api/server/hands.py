@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iscsiproxy.api import models
-from iscsiproxy.api.server.injecting import errand
+from iscsiproxy.api.server.injecting import lookout
 from iscsiproxy.api.server.presence import Presence
 from iscsiproxy.api.server.refusal import Refusal, refusal_of
 from iscsiproxy.api.server.timers import next_timer
@@ -113,7 +113,7 @@ class Hands(Presence):
             hint = "arm a line that begins with `inject` for that"
             raise Refusal(400, "a PDU that is injected now goes with no moment", hint=hint)
         rule = f"{origin.scenario.name}/{origin.scenario.rules[0].name}"
-        with errand(self._relay, rule, origin.conn) as one:
+        with lookout(self._relay, rule, origin.conn) as one:
             with self._engine() as engine:
                 self._armoury.take_in(origin, engine)
             self._recorder.armed(origin)

@@ -14,13 +14,13 @@ from iscsiproxy.session.events import Closed, Decided, Delivered, Event, Receive
 from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
 from iscsiproxy.wire.opcodes import End, Opcode
 
-__all__ = ["Errand", "errand"]
+__all__ = ["Lookout", "lookout"]
 
 #: How long what is sent may wait for its turn, in seconds, when no answer is waited for
 _TURN = 1.0
 
 
-class Errand:
+class Lookout:
     """A sink that looks for what a rule sends on a connection, and for what answers that."""
 
     def __init__(self, rule: str, conn: int | None) -> None:
@@ -33,7 +33,7 @@ class Errand:
         self._news = trio.Event()
 
     def __repr__(self) -> str:
-        return f"<Errand of {self._rule}{' sent' if self.sent else ''}{' answered' if self.answer else ''}>"
+        return f"<Lookout of {self._rule}{' sent' if self.sent else ''}{' answered' if self.answer else ''}>"
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
@@ -89,9 +89,9 @@ class Errand:
 
 
 @contextmanager
-def errand(relay: Relay, rule: str, conn: int | None) -> Iterator[Errand]:
+def lookout(relay: Relay, rule: str, conn: int | None) -> Iterator[Lookout]:
     """Look for what a rule sends on a connection, from before it is armed."""
-    one = Errand(rule, conn)
+    one = Lookout(rule, conn)
     sink = Sink(one, pdus=True)
     relay.listen(sink)
     relay.refresh()

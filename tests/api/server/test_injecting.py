@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from iscsiproxy.api import models
-from iscsiproxy.api.server.injecting import Errand
+from iscsiproxy.api.server.injecting import Lookout
 from iscsiproxy.api.server.refusal import Refusal
 from iscsiproxy.session.events import Decided, Delivered, Received
 from iscsiproxy.wire.fields import NO_TAG
@@ -200,7 +200,7 @@ _PING = ping(5)
     ],
 )
 def test_an_answer_is_known_by_its_tag_or_rejects_it(event: Received, answers: bool) -> None:
-    one = Errand("x/#1", 1)
+    one = Lookout("x/#1", 1)
     one(event)
     assert one.answer is None, "nothing was sent yet"
     one(went(_PING))
@@ -209,7 +209,7 @@ def test_an_answer_is_known_by_its_tag_or_rejects_it(event: Received, answers: b
 
 
 def test_what_others_send_is_not_it() -> None:
-    one = Errand("x/#1", 1)
+    one = Lookout("x/#1", 1)
     one(went(_PING, author=0))
     one(went(_PING, rules=("y/#1",)))
     one(Decided(n=1, at=0, conn=1, rule="y/#1", what="failed", of=None, text="no"))
