@@ -41,7 +41,9 @@ def test_qemu_keeps_its_data(fault: str, proxy: Proxy) -> None:
     assert run.verdict.passed
 
 
-@pytest.mark.xfail(reason="tgt 1.0.85 says GOOD of a write of which a part never arrived", raises=AssertionError)
+@pytest.mark.xfail(
+    reason="tgt 1.0.85 says GOOD of a write of which a part never arrived", raises=AssertionError, strict=True
+)
 def test_tgt_notices_that_data_is_missing(proxy: Proxy) -> None:
     """One Data-Out of a burst never arrives."""
     with proxy.armed("data_out_lost", aftermath=lambda: qemu_io(proxy.url, "read 0 1M")) as run:

@@ -31,11 +31,12 @@ from iscsiproxy.runs.expectations import BarrierWanted, Watch
 from iscsiproxy.runs.judging import Bench
 from iscsiproxy.runs.needs import asks_login, unmet, with_facts
 from iscsiproxy.runs.outcome import finding_of, result_of
+from iscsiproxy.runs.owed import Owed
 from iscsiproxy.runs.plan import RunPlan, known_facts, own_waits
 from iscsiproxy.runs.recording import Recording
-from iscsiproxy.session.events import Decided, Delivered, Event, FullFeature, IoDone, Pinged, Received, Staged
+from iscsiproxy.session.events import Decided, Event, FullFeature, IoDone, Pinged, Staged
 from iscsiproxy.session.snapshot import Phase, Snapshot
-from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.opcodes import End
 from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["only", "run_scenario"]
@@ -45,8 +46,6 @@ _LOOPBACK: Final = "127.0.0.1"
 _GONE = 2.0
 _CLOSE = 3.0
 _LOOK_AGAIN = 0.01
-_LOGIN: Final = (Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE)
-_TEXT: Final = (Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE)
 
 
 async def run_scenario(
@@ -103,7 +102,7 @@ class _Run:
         self._unsettled = False  #: a leg has not settled on what `negotiate` wants
         self._judged = False
         self._acting = False  #: an actor has steps to do yet, or a block is not over
-        self._owing: dict[int, End] = {}  #: who has been asked in login, or for a text, and has not answered
+        self._owed = Owed()
         self._pinged: set[int] = set()  #: the barriers that were answered, or can be no more
         self._broken: list[Exception] = []
 
@@ -256,7 +255,7 @@ class _Run:
             for conn in self._aftermath.fired
             for end in End
             if victim in ("both", end.value)
-            if conn in relay.pairs and (self._may_ping(conn) or self._owing.get(conn) is end)
+            if conn in relay.pairs and (self._may_ping(conn) or self._owed.by(conn, end))
         }
         while not (sent <= self._pinged or self._broken or self._crashes()):
             await self._newer()
@@ -265,18 +264,6 @@ class _Run:
         assert self._relay is not None
         view = self._relay.trackers[End.INITIATOR].snapshot(conn, None, at=self._now)
         return view.conn.phase is Phase.FULL_FEATURE and view.session is not None and view.session.type == "Normal"
-
-    def _follow(self, event: Received | Delivered) -> None:
-        """Take note of who has to say something next in a login, and of the target that has to answer a text."""
-        pdu = event.pdu
-        if pdu.opcode not in (*_LOGIN, *_TEXT):
-            return
-        # Behind the last response of a login, or of a text, an initiator may be silent.
-        goes_on = pdu.opcode == Opcode.LOGIN_RESPONSE and not (pdu["Status-Class"] or (pdu["T"] and pdu["NSG"] == 3))
-        if isinstance(event, Delivered) and (event.leg is End.TARGET or goes_on):
-            self._owing[event.conn] = event.leg
-        else:
-            self._owing.pop(event.conn, None)
 
     async def _alone(self) -> None:
         """Wait until nobody is connected: the fault is to meet a session of its own."""
@@ -420,8 +407,7 @@ class _Run:
                     self._needs_at_login(event)
             if isinstance(event, Decided) and event.what == "skipped" and event.rule.endswith(f"/{NEGOTIATE}"):
                 self._unsettled = True
-            if isinstance(event, Received | Delivered):
-                self._follow(event)
+            self._owed.take(event)
             if isinstance(event, Pinged) and event.what != "sent":
                 self._pinged.add(event.barrier)
             good = self._aftermath.take(event)
