@@ -404,7 +404,7 @@ def test_a_console_that_stands_still_costs_the_wire_nothing_and_is_told_what_it_
         return int(json.loads(program("console", api, "--json", "-e", "proxy").stdout)["answer"]["pdus"])
 
     with busy(tmp_path) as api, at_terminal(tmp_path, api) as terminal:
-        terminal.sees("conns 1")
+        terminal.sees("iscsi>")
         terminal.type(b"watch both\r")
         terminal.sees("SCSI-Command", times=3)
         terminal.process.send_signal(signal.SIGSTOP)
@@ -420,13 +420,13 @@ def test_a_console_that_stands_still_costs_the_wire_nothing_and_is_told_what_it_
 
 def test_a_prompt_under_load_shows_pdus_what_is_held_and_who_waits(tmp_path: Path) -> None:
     with busy(tmp_path) as api, at_terminal(tmp_path, api, columns=120) as terminal:
-        terminal.sees("conns 1")
+        terminal.sees("iscsi>")
         terminal.type(b"watch SCSI-Command\r")
         terminal.sees("SCSI-Command    ITT=0x", times=30)
         terminal.type(b"watch off\r")
         terminal.sees("PDUs are no longer shown")
         terminal.type(b"hold SCSI-Command where W nth 1\r")
-        terminal.read_until(lambda: bool(re.search(r"held 1, NOP \d\.\ds \(\w+\)", terminal.text)))
+        terminal.read_until(lambda: bool(re.search(r"NOP \d+\.\ds \(\w+\)", terminal.text)))
         terminal.type(b"\x1b[20~")
         terminal.sees("cleared: 1 rules out, ")
         terminal.type(CTRL_D)
