@@ -77,8 +77,11 @@ class Closable(Protocol):
     def leg(self, end: End) -> Leg:
         """Give one of the two legs."""
 
-    def refresh(self) -> None:
-        """Ask for the interest tables again."""
+    def refresh(self) -> bool:
+        """Take the interest tables anew; tell whether PDUs passed unseen until now."""
+
+    def recall(self) -> None:
+        """Take the numbers from the last PDUs that passed."""
 
     async def settled(self) -> None:
         """Wait until nothing waits to be written."""

@@ -69,6 +69,11 @@ class Numbering:
             if to is End.TARGET:
                 self._follow(header)
 
+    def recall(self, to: End, header: Pdu) -> None:
+        """Take the numbers of the last PDU that went to an end unseen."""
+        if self.live:
+            self._numbers.recall(self._conn, to, header)
+
     def heard(self, pdu: Pdu) -> None:
         """Take note of the window in what a target has sent."""
         self._numbers.heard(self._conn, pdu)

@@ -160,19 +160,31 @@ class Pair:
         else:
             relay.emit(event)
 
-    def refresh(self) -> None:
-        """Take the interest tables anew; before full feature phase, and where the legs differ, everything is seen."""
+    def refresh(self) -> bool:
+        """Take the interest tables anew; tell whether PDUs passed unseen until now, so that `recall` is called for.
+
+        Before full feature phase, and where the legs differ, everything is seen.
+        """
         relay = self._relay
         whole = len(self._in_full_feature) < 2 or len({leg.digests for leg in self._legs.values()}) > 1
         for sender, link in self._links.items():
             link.framer.interest = EVERYTHING if whole else relay.interest(sender)
-        blind = any(Interest.NONE in link.framer.interest for link in self._links.values())
-        if blind is not self._blind:
+        was, self._blind = self._blind, any(Interest.NONE in link.framer.interest for link in self._links.values())
+        if self._blind is not was:
             # What is known of numbers and tasks is no longer kept up, or has not been for a while.
-            self._blind = blind
             for tracker in relay.trackers.values():
                 tracker.lost(self.conn)
             relay.numbers.lost(self.conn)
+        return was and not self._blind
+
+    def recall(self) -> None:
+        """Take the numbers from the last PDU that each end has sent; what went by unseen went as it was."""
+        for sender, link in self._links.items():
+            if link.framer.latest:
+                header = Pdu(link.framer.latest)
+                for tracker in self._relay.trackers.values():
+                    tracker.recall(self.conn, header)
+                self.numbering.recall(sender.other, header)
 
     def readdress(self, leg: Leg, pdu: Pdu) -> tuple[Pdu, tuple[Change, ...]]:
         """Rewrite target addresses in what goes to the initiator."""

@@ -43,8 +43,15 @@ from iscsiproxy.wire.pdu import Pdu
 
 __all__ = ["Relay", "Settings", "Sink"]
 
-#: What the relay itself has to see in full feature phase: negotiation goes on, addresses are rewritten.
-_ALWAYS_WHOLE = (Opcode.LOGIN_REQUEST, Opcode.LOGIN_RESPONSE, Opcode.TEXT_REQUEST, Opcode.TEXT_RESPONSE)
+#: What the relay itself has to see in full feature phase: negotiation goes on, addresses are rewritten, and what a
+#: Reject ends is told by its data.
+_ALWAYS_WHOLE = (
+    Opcode.LOGIN_REQUEST,
+    Opcode.LOGIN_RESPONSE,
+    Opcode.TEXT_REQUEST,
+    Opcode.TEXT_RESPONSE,
+    Opcode.REJECT,
+)
 _BASE = tuple(Interest.WHOLE if opcode in _ALWAYS_WHOLE else Interest.NONE for opcode in range(64))
 #: What has to be seen where somebody wants to know of numbers, tasks and windows.
 _FOLLOWED = tuple(max(interest, Interest.HEADER) for interest in _BASE)
@@ -288,8 +295,9 @@ class Relay:
     def refresh(self) -> None:
         """Compile the interest tables anew, after rules were armed or disarmed."""
         self._interest = {end: self._compile(end) for end in End}
-        for pair in list(self.pairs.values()):
-            pair.refresh()
+        # A session forgets as a whole: first all its connections, and then what each of them recalls.
+        for pair in [pair for pair in list(self.pairs.values()) if pair.refresh()]:
+            pair.recall()
 
     def _state(self, conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
         return self.trackers[leg].snapshot(conn, pdu, at=self.now)

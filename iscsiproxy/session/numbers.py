@@ -134,18 +134,24 @@ class Numbers:
 
     def passed(self, conn: int, to: End, pdu: Pdu) -> None:
         """Take note of a PDU that was written as it is, on a connection that is not active."""
+        if pdu.opcode == Opcode.LOGIN_REQUEST or pdu.opcode == Opcode.LOGIN_RESPONSE:
+            self.outgoing(conn, to, pdu)
+        else:
+            self.recall(conn, to, pdu)
+
+    def recall(self, conn: int, to: End, pdu: Pdu) -> None:
+        """Take what a PDU says of numbers that went by as it was, maybe a while ago and unseen."""
         connection = self._at(conn, pdu)
         opcode = pdu.opcode
-        if opcode == Opcode.LOGIN_REQUEST or opcode == Opcode.LOGIN_RESPONSE:
-            self.outgoing(conn, to, pdu)
-        elif to is End.TARGET:
-            if opcode in REQUESTS:
+        if to is End.TARGET:
+            if opcode in REQUESTS or opcode == Opcode.LOGIN_REQUEST:
                 first, cmd_sn, exp_stat_sn = _REQUEST(pdu.bhs)
                 if first & _I:
                     connection.session.commands.hint(cmd_sn)
                 else:
                     connection.session.commands.use(cmd_sn)
-                acknowledge(connection, exp_stat_sn)
+                if opcode in REQUESTS:
+                    acknowledge(connection, exp_stat_sn)
             elif opcode in WITHOUT_CMDSN:
                 (exp_stat_sn,) = _EXP_STAT_SN(pdu.bhs)
                 if exp_stat_sn != connection.acks.heard:

@@ -134,6 +134,12 @@ class Tracker:
             connection.session.commands.forget()
             connection.session.tasks.clear()
 
+    def recall(self, conn: int, pdu: Pdu) -> None:
+        """Take the numbers, and nothing else, of the last PDU that an end sent while PDUs passed unseen."""
+        connection = self._connections.get(conn)
+        if connection is not None and connection.session is not None:
+            self._traffic.recall(connection, pdu, self._now)
+
     # --- what is known -----------------------------------------------------------------------------------------------
 
     def connection(self, conn: int) -> Connection | None:

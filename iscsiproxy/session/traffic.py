@@ -16,7 +16,7 @@ from iscsiproxy.session.snapshot import Phase
 from iscsiproxy.session.tasks import Serials, Task, header_of
 from iscsiproxy.wire import codes
 from iscsiproxy.wire.fields import BHS_LENGTH, NO_TAG
-from iscsiproxy.wire.opcodes import End, Opcode
+from iscsiproxy.wire.opcodes import End, Opcode, sender_of
 from iscsiproxy.wire.pdu import Pdu
 from iscsiproxy.wire.serial import lt
 
@@ -86,9 +86,32 @@ class Traffic:
         handlers[Opcode.ASYNC] = self._async
         handlers[Opcode.REJECT] = self._reject
         self.handlers = tuple(handlers)
+        #: What a PDU of a target tells of numbers; what is not here does so as an Async Message does.
+        self._tellers: dict[int, Handler] = {
+            Opcode.DATA_IN: self._data_in,
+            Opcode.R2T: self._r2t,
+            Opcode.NOP_IN: self._nop_in,
+        }
 
     def __repr__(self) -> str:
         return f"<Traffic after task {self._serials.last}>"
+
+    def recall(self, connection: Connection, pdu: Pdu, at: float) -> None:
+        """Take the numbers alone of a PDU that went by a while ago, on a connection whose tasks are not known."""
+        opcode, session = pdu.opcode, connection.session
+        assert session is not None
+        if opcode in (Opcode.DATA_OUT, Opcode.SNACK):
+            self._snack(connection, pdu, at)
+        elif opcode in REQUESTS or opcode == Opcode.LOGIN_REQUEST:
+            first, _, _, cmd_sn, exp_stat_sn = _REQUEST(pdu.bhs)
+            if opcode != Opcode.LOGIN_REQUEST:
+                connection.numbers.ack(exp_stat_sn)
+            if not first & _I:
+                session.commands.take(cmd_sn, again=False)
+            elif session.commands.next is None:
+                session.commands.start(cmd_sn)
+        elif sender_of(opcode) is End.TARGET:
+            self._tellers.get(opcode, self._async)(connection, pdu, at)
 
     # --- from the initiator ------------------------------------------------------------------------------------------
 

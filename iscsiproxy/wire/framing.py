@@ -117,6 +117,8 @@ class Framer:
         self.strict = False
         self.max_pdu = max_pdu
         self.max_login = max_login
+        #: The BHS of the last PDU that was walked, looked at or not; empty before the first
+        self.latest = b""
         self._size = buffer_size
         self._least = min(_MIN_SPACE, buffer_size)
         self._usual = min(_FIRST_SIZE, buffer_size)  # the buffer's length when no PDU needs more
@@ -211,6 +213,7 @@ class Framer:
         unpack = _HEAD.unpack_from
         longest = _LENGTH
         last = end - BHS_LENGTH
+        latest = -1
         # The hot path: a PDU nobody looks at costs one turn of this loop, nothing else.
         while pos <= last:
             first, lengths = unpack(buffer, pos)
@@ -228,6 +231,7 @@ class Framer:
                     return self._break(pos, f"a data segment of {lengths & _LENGTH} bytes during login")
                 if level == _WHOLE:
                     if pos > self._start:
+                        self._passed(latest)
                         self._pos = pos
                         return self._run(pos)
                     if size <= self.max_pdu:
@@ -239,16 +243,24 @@ class Framer:
                     header = self._header(pos, size, oversize=level == _WHOLE)
                     if header is None:
                         break
+                    self.latest = header.pdu.bhs
                     self._pos = pos
                     self._skip = size
                     return header
+            latest = pos
             pos += size
+        self._passed(latest)
         self._pos = pos
         if pos > end:
             self._pos = end
             self._skip = pos - end
         # A header that is not complete yet stays: only what was walked may go.
         return self._run(self._pos)
+
+    def _passed(self, latest: int) -> None:
+        """Remember the PDU at `latest`, behind which none was walked; -1: none was."""
+        if latest >= 0:
+            self.latest = bytes(self._view[latest : latest + BHS_LENGTH])
 
     def _run(self, upto: int) -> Run | NeedData:
         start = self._start
@@ -262,6 +274,7 @@ class Framer:
             self._pos = pos
             return self._run(pos)
         self._broken = True
+        self.latest = b""
         return Unframeable(reason, self.take_rest())
 
     def _header(self, pos: int, size: int, *, oversize: bool) -> Header | None:
@@ -292,6 +305,7 @@ class Framer:
             if self.data_digest:
                 data_digest = bytes(view[at : at + DIGEST_LENGTH])
         self._start = self._pos = pos + size
+        self.latest = bhs
         return Pdu(bhs, ahs, header_digest, data, pad, data_digest)
 
     def _resize(self, held: int) -> None:

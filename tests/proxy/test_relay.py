@@ -10,9 +10,11 @@ from iscsiproxy.engine import Engine
 from iscsiproxy.engine.commands import Command, SetTimer
 from iscsiproxy.proxy import Sink
 from iscsiproxy.session.events import Closed, Delivered, Event, Noted, Received
+from iscsiproxy.session.snapshot import Snapshot
 from iscsiproxy.wire.framing import Interest
 from iscsiproxy.wire.opcodes import End, Opcode
-from tests.proxy.fakes import Bench, bench, nop_out, scenario
+from iscsiproxy.wire.pdu import Pdu
+from tests.proxy.fakes import NONE, Bench, bench, login_request, login_response, nop_in, nop_out, scenario
 
 _ANY = "  - {name: seen, when: NOP-Out, do: {note: here}}\n"
 
@@ -264,6 +266,74 @@ async def test_who_follows_has_headers_looked_at_and_numbers_known() -> None:
         the.relay.follow(False)
         assert [*blind, pair._blind] == [True, False, True]
         assert [the.relay.interest(end) for end in End] == plain
+
+
+_COMMAND = Pdu.build(Opcode.SCSI_COMMAND, F=1, R=1, ITT=2, CmdSN=1, ExpStatSN=2)
+_WRITE = Pdu.build(Opcode.SCSI_COMMAND, W=1, ITT=2, CmdSN=1, ExpStatSN=2)
+_DATA_OUT = Pdu.build(Opcode.DATA_OUT, b"data", F=1, ITT=2, TTT=NONE, ExpStatSN=2)
+_DONE = Pdu.build(Opcode.SCSI_RESPONSE, ITT=2, StatSN=2, ExpCmdSN=2, MaxCmdSN=65)
+_DATA_IN = Pdu.build(Opcode.DATA_IN, b"data", F=1, S=1, ITT=2, TTT=NONE, StatSN=2, ExpCmdSN=2, MaxCmdSN=65)
+_ASKED = nop_in(NONE).with_fields({"TTT": 5})
+_TOLD = nop_out(NONE).with_fields({"TTT": 5})
+_REFUSED = Pdu.build(Opcode.REJECT, _COMMAND.bhs, F=1, ITT=NONE, StatSN=2, ExpCmdSN=1, MaxCmdSN=64)
+
+
+@pytest.mark.parametrize(
+    ("passing", "gone"),
+    [
+        ([], set()),
+        ([_COMMAND, _DONE], set()),
+        ([_COMMAND, _DATA_IN], set()),
+        ([nop_out(2), nop_in(2)], set()),
+        ([_ASKED, _TOLD], set()),
+        ([_COMMAND, _REFUSED], set()),
+        # Only commands have a CmdSN, and a write may end with its data.
+        ([_WRITE, _DATA_OUT, _DONE], {"CmdSN", "window"}),
+    ],
+)
+async def test_what_went_by_unseen_is_recalled_by_its_last_pdus(passing: list[Pdu], gone: set[str]) -> None:
+    seen = []
+    for follow in (True, False):
+        async with bench() as the:
+            the.relay.follow(follow)
+            initiator, target = await the.login()
+            for pdu in passing:
+                source, destination = (initiator, target) if pdu.sender is End.INITIATOR else (target, initiator)
+                await source.send(pdu)
+                await destination.pdu()
+            the.relay.follow(True)
+            snapshots = [the.relay.trackers[end].snapshot(1) for end in End]
+            seen.append([told for each in snapshots for told in numbers_in(each)])
+    followed, recalled = seen
+    expected = [(name, None if name in gone else number) for name, number in followed]
+    assert recalled == expected
+    assert dict(recalled)["MaxCmdSN"] is not None
+
+
+def numbers_in(snapshot: Snapshot) -> list[tuple[str, int | None]]:
+    session, conn = snapshot.session, snapshot.conn
+    assert session is not None
+    names = ("CmdSN", "ExpCmdSN", "MaxCmdSN", "window", "outstanding")
+    told = [(name, getattr(session, name)) for name in names]
+    return [*told, *((name, getattr(conn, name)) for name in ("StatSN", "ExpStatSN"))]
+
+
+async def test_a_session_recalls_what_all_its_connections_sent_last() -> None:
+    """The connection looked at first has had the later command."""
+    async with bench() as the:
+        initiator, target = await the.login()
+        joined, joined_target = await the.connect()
+        await joined.send(login_request().with_fields({"TSIH": 7, "CID": 1, "CmdSN": 1}))
+        await joined_target.pdu()
+        await joined_target.send(login_response())
+        await joined.pdu()
+        for source, destination, cmd_sn in ((joined, joined_target, 1), (initiator, target, 2)):
+            await source.send(_COMMAND.with_fields({"CmdSN": cmd_sn, "ITT": cmd_sn + 1}))
+            await destination.pdu()
+        the.relay.follow(True)
+        for end in End:
+            sessions = [the.relay.trackers[end].snapshot(conn).session for conn in (1, 2)]
+            assert [each and (each.id, each.CmdSN, each.outstanding) for each in sessions] == [(1, 3, 0)] * 2
 
 
 async def test_what_is_due_can_be_done_now() -> None:

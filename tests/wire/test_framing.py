@@ -482,6 +482,11 @@ def test_pdus_are_found_whatever_the_chunks_and_tables(
                     assert starts[len(out)].bhs == event.pdu.bhs
             out += spilled(event)
             count += 1
+            passed = [pdu.bhs for start, pdu in starts.items() if start < len(out)]
+            if not isinstance(event, Header):
+                assert framer.latest == passed[-1]
+            else:
+                assert framer.latest == event.pdu.bhs
             framer.interest = interests[count // switch % len(interests)]
     assert out == stream
     assert not framer.inside_pdu

@@ -141,9 +141,25 @@ async def test_it_has_to_be_clear_on_which_connection() -> None:
             await the.login_as(0x800000000000 + connections)
 
 
+async def test_a_session_that_was_there_before_anybody_looked_is_asked_at_once() -> None:
+    async with stand() as the:
+        initiator, target = await known(the)
+        one = await the.control.inject(injection("NOP-In TTT=0x77", wait=0))
+        assert one.sent is not None
+        asked = await initiator.pdu()
+        assert [asked[name] for name in ("StatSN", "ExpCmdSN", "MaxCmdSN")] == [3, 2, 64]
+        one = await the.control.inject(injection("NOP-Out", wait=0))
+        assert one.sent is not None
+        asked = await target.pdu()
+        assert [asked[name] for name in ("CmdSN", "ExpStatSN")] == [2, 2]
+
+
 async def test_numbers_that_are_not_known_are_told() -> None:
     async with stand() as the:
-        await the.login()
+        initiator, target = await the.login()
+        # Data alone has no StatSN.
+        await target.send(Pdu.build(Opcode.DATA_IN, b"data", ITT=9, ExpCmdSN=1, MaxCmdSN=64))
+        await initiator.pdu()
         with pytest.raises(Refusal) as caught:
             await the.control.inject(injection("NOP-In TTT=0x77"))
         assert (caught.value.status, caught.value.problem.message) == (409, "the number that is right now is not known")
