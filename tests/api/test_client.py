@@ -97,7 +97,7 @@ class Lively(FakeControl):
         stream.put(event(1, "a"), event(2, "b\u2028"))
         stream.put(event(3, "c"))
         stream.put()
-        return Injected(rule="by hand", sent=None, answer=None)
+        return Injected(rule="by hand", sent=None, asks=False, answer=None)
 
     def events(self, query: Any) -> Any:
         if query.where:
@@ -226,7 +226,7 @@ async def test_where_nobody_answers(path: Path) -> None:
 async def test_an_injection_may_take_longer(control: FakeControl, path: Path) -> None:
     async def later(_: object) -> Injected:
         await trio.sleep(0.2)
-        return Injected(rule="by hand", sent=None, answer=None)
+        return Injected(rule="by hand", sent=None, asks=False, answer=None)
 
     control.answers["inject"] = later
     async with serving(control, ApiAddress(path=path)), AsyncClient(path, timeout=0.05) as client:

@@ -502,7 +502,7 @@ class FakeProxy:
             raise self.wrong("no such PDU", column=injection.pdu.index("wrong") + 1)
         self.injections.append(injection)
         sent = pdu_view(90, event="delivered", summary=injection.pdu)
-        return Injected(rule="inject-1/1", sent=sent, answer=pdu_view(91, summary="NOP-In TTT=none"))
+        return Injected(rule="inject-1/1", sent=sent, asks=True, answer=pdu_view(91, summary="NOP-In TTT=none"))
 
     def pdu(self, n: int) -> PduView:
         return self._there(self.pdus_, n, "PDU")

@@ -88,8 +88,9 @@ class Injection(Asked, frozen=True, kw_only=True):
 
 
 class Injected(Told, frozen=True, kw_only=True):
-    """What was sent, and what answered it; null: nothing, in that time."""
+    """What was sent, and what answered it; null: nothing, in that time. `asks` tells whether it asks for an answer."""
 
     rule: str
     sent: PduView | None
+    asks: bool
     answer: PduView | None

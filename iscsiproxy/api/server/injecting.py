@@ -75,7 +75,8 @@ class Lookout:
 
     def _asks(self) -> bool:
         """Tell whether what was sent asks for an answer."""
-        assert self.sent is not None
+        if self.sent is None:
+            return False
         pdu = self.sent.pdu
         if self.sent.leg is End.INITIATOR:
             return pdu.get("TTT") not in (None, NO_TAG)
@@ -85,7 +86,7 @@ class Lookout:
         """Tell what came of it."""
         sent = None if self.sent is None else pdu_view(self.sent)
         answer = None if self.answer is None else pdu_view(self.answer)
-        return Injected(rule=self._rule, sent=sent, answer=answer)
+        return Injected(rule=self._rule, sent=sent, asks=self._asks(), answer=answer)
 
 
 @contextmanager

@@ -110,9 +110,15 @@ def held_line(one: Held, what: str, width: int) -> Line:
 
 def injected(done: Injected, width: int) -> Iterator[Line]:
     """Show what was sent and what answered it."""
-    for what, one in (("sent", done.sent), ("answer", done.answer)):
-        if one is None:
-            yield line(("bad", f"{what:6} "), "nothing" if what == "sent" else "none came in that time")
-        else:
-            style = "changed" if what == "sent" else "target"
-            yield cut(line((style, f"{what:6} "), ("name", f"{one.n} "), one.summary), width)
+    sent, answer = done.sent, done.answer
+    if sent is None:
+        yield line(("bad", "sent   "), "nothing")
+    else:
+        yield cut(line(("changed", "sent   "), ("name", f"{sent.n} "), sent.summary), width)
+    if answer is not None:
+        yield cut(line(("target", "answer "), ("name", f"{answer.n} "), answer.summary), width)
+    elif sent is None or done.asks:
+        yield line(("bad", "answer "), "none came in that time")
+    else:
+        # A NOP-In asks by its TTT (RFC 7143 11.19.2), which it does not have unless it is given one.
+        yield line("answer none is asked for", "; `inject NOP-In TTT=1` asks" if sent.label == "NOP-In" else "")

@@ -40,6 +40,6 @@ def test_an_injection_waits_five_seconds_a_day_at_most() -> None:
 
 
 def test_an_injection_that_nothing_answered() -> None:
-    told = Injected(rule="line-1/#1", sent=VIEW, answer=None)
+    told = Injected(rule="line-1/#1", sent=VIEW, asks=True, answer=None)
     assert said(told)["answer"] is None
     assert read(Injected, **said(told)) == told

@@ -78,7 +78,7 @@ async def test_what_asks_for_no_answer_is_not_waited_for(pdu: str) -> None:
         await known(the)
         one = await the.control.inject(injection(pdu, wait=3600))
         assert one.sent is not None
-        assert one.answer is None
+        assert (one.asks, one.answer) == (False, None)
 
 
 async def test_who_does_not_want_to_wait_is_told_when_it_has_gone() -> None:
@@ -105,7 +105,7 @@ async def test_a_connection_that_is_lost_ends_the_wait() -> None:
 
         nursery.start_soon(lose)
         one = await the.control.inject(injection("NOP-Out", wait=3600))
-        assert one.answer is None
+        assert (one.asks, one.answer) == (True, None)
 
 
 @pytest.mark.parametrize(

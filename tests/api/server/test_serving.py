@@ -62,7 +62,7 @@ async def test_it_says_at_once_that_it_cannot_listen(control: FakeControl, tmp_p
 
 async def test_several_clients_are_served_at_a_time(control: FakeControl, path: ApiAddress) -> None:
     waiting = trio.Event()
-    answer = Injected(rule="", sent=None, answer=None)
+    answer = Injected(rule="", sent=None, asks=False, answer=None)
 
     async def later(_: object) -> Injected:
         await waiting.wait()

@@ -65,8 +65,21 @@ def test_what_became_of_a_held_pdu_is_one_line() -> None:
 
 
 def test_an_answer_that_did_not_come_is_told() -> None:
-    assert viewed(injected(Injected(rule="x", sent=pdu_view(9), answer=None), 0)) == [
+    assert viewed(injected(Injected(rule="x", sent=pdu_view(9), asks=True, answer=None), 0)) == [
         "sent   9 NOP-Out ITT=0x00000001",
         "answer none came in that time",
     ]
-    assert viewed(injected(Injected(rule="x", sent=None, answer=None), 0))[0] == "sent   nothing"
+    assert viewed(injected(Injected(rule="x", sent=None, asks=False, answer=None), 0)) == [
+        "sent   nothing",
+        "answer none came in that time",
+    ]
+
+
+def test_where_no_answer_is_asked_for_it_is_told_how_to_ask() -> None:
+    ping = pdu_view(9, label="NOP-In", summary="NOP-In ITT=none StatSN=3")
+    assert viewed(injected(Injected(rule="x", sent=ping, asks=False, answer=None), 0)) == [
+        "sent   9 NOP-In ITT=none StatSN=3",
+        "answer none is asked for; `inject NOP-In TTT=1` asks",
+    ]
+    event = pdu_view(9, label="Async", summary="Async AsyncEvent=1")
+    assert viewed(injected(Injected(rule="x", sent=event, asks=False, answer=None), 0))[1] == "answer none is asked for"
