@@ -15,9 +15,8 @@ from typing import Final, Literal
 
 import trio
 
-from iscsiproxy.engine.facts import Look
 from iscsiproxy.engine.negotiation import NEGOTIATE
-from iscsiproxy.errors import InternalError, PeerError, UserError
+from iscsiproxy.errors import PeerError, UserError
 from iscsiproxy.journal import record_of
 from iscsiproxy.proxy import Address, Proxy, Route, Sink
 from iscsiproxy.proxy.relay import Relay
@@ -29,11 +28,12 @@ from iscsiproxy.runs.driving import CommandDriver, Context, Driver, ExternalDriv
 from iscsiproxy.runs.embedded import EmbeddedDriver
 from iscsiproxy.runs.expectations import BarrierWanted, Watch
 from iscsiproxy.runs.judging import Bench
-from iscsiproxy.runs.needs import asks_login, unmet, with_facts
+from iscsiproxy.runs.needs import with_facts
 from iscsiproxy.runs.outcome import finding_of, result_of
 from iscsiproxy.runs.owed import Owed
 from iscsiproxy.runs.plan import RunPlan, known_facts, own_waits
 from iscsiproxy.runs.recording import Recording
+from iscsiproxy.runs.requirements import Requirements
 from iscsiproxy.session.events import Decided, Event, FullFeature, IoDone, Pinged, Staged
 from iscsiproxy.session.snapshot import Phase, Snapshot
 from iscsiproxy.wire.opcodes import End
@@ -75,7 +75,6 @@ class _Run:
         staged: Callable[[str], None] | None,
         block: Block | None,
     ) -> None:
-        scenario = plan.scenario
         self._plan = plan
         self._say = say
         self._staged = staged
@@ -83,13 +82,13 @@ class _Run:
         self._inside: BlockDriver | None = None
         self._limit = trio.CancelScope()
         self._facts = known_facts(plan)
-        self._scenario = with_facts(scenario, self._facts)
+        self._scenario = with_facts(plan.scenario, self._facts)
         self._watch = Watch(self._scenario, seed=plan.seed)
         self._aftermath = Aftermath(self._scenario)
         self._bench = Bench(plan) if plan.check else None
         self._rng = Random(plan.seed)
         self._proxy: Proxy | None = None
-        self._needs_open = any(map(asks_login, scenario.needs))
+        self._requirements = Requirements(plan, self._facts, self._rng)
         self._stage = ""
         self._news = trio.Event()
         self._good = trio.Event()
@@ -117,7 +116,8 @@ class _Run:
         began, started = trio.current_time(), time.time()
         recording = Recording(plan, started=started, say=self._say)
         with recording:
-            if not self._needs_at_once():
+            self._missing(self._requirements.at_once())
+            if not self._skipped:
                 sinks = [Sink(self._take, pdus=True), *recording.sinks]
                 if self._bench is not None:
                     sinks.append(Sink(self._bench, pdus=True))
@@ -260,9 +260,12 @@ class _Run:
         while not (sent <= self._pinged or self._broken or self._crashes()):
             await self._newer()
 
-    def _may_ping(self, conn: int) -> bool:
+    def _state(self, conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
         assert self._relay is not None
-        view = self._relay.trackers[End.INITIATOR].snapshot(conn, None, at=self._now)
+        return self._relay.trackers[leg].snapshot(conn, pdu, at=self._now)
+
+    def _may_ping(self, conn: int) -> bool:
+        view = self._state(conn, End.INITIATOR, None)
         return view.conn.phase is Phase.FULL_FEATURE and view.session is not None and view.session.type == "Normal"
 
     async def _alone(self) -> None:
@@ -403,8 +406,8 @@ class _Run:
                 self._watch.take(record_of(event))
             if isinstance(event, FullFeature) and event.leg is End.INITIATOR:
                 self._conn = event.conn
-                if self._needs_open:
-                    self._needs_at_login(event)
+                steady = self._stage == "steady"
+                self._missing(self._requirements.at_login(event, self._state, steady=steady))
             if isinstance(event, Decided) and event.what == "skipped" and event.rule.endswith(f"/{NEGOTIATE}"):
                 self._unsettled = True
             self._owed.take(event)
@@ -434,54 +437,14 @@ class _Run:
             name = self._plan.name
             self._relay.tell(lambda n, at: Staged(n=n, at=at, conn=0, stage=stage, text=name))
 
-    # --- needs ----------------------------------------------------------------------------------------------------
-
-    def _needs_at_once(self) -> bool:
-        """Judge the needs that no login has a part in; True if one is not met."""
-
-        def nothing(*_: object) -> Snapshot:
-            raise InternalError("no login has a part in it")
-
-        look = Look(0, 0.0, End.INITIATOR, nothing, self._rng, {})
-        needs = [need for need in self._plan.scenario.needs if not asks_login(need)]
-        self._missing(unmet(needs, look, self._facts), None)
-        if self._plan.scenario.actor and self._plan.initiator.kind != "embedded":
-            self._missing(("its actor is played by the embedded initiator, and by no other",), None)
-        return self._skipped
-
-    def _needs_at_login(self, event: FullFeature) -> None:
-        """Judge the others by the first login that counts."""
-        scenario = self._plan.scenario
-        if self._stage == "steady" and scenario.negotiate:
-            return  # what is negotiated there is not what the scenario will have
-        assert self._relay is not None
-        trackers = self._relay.trackers
-
-        def state(conn: int, leg: End, pdu: Pdu | None) -> Snapshot:
-            return trackers[leg].snapshot(conn, pdu, at=event.at)
-
-        session = state(event.conn, event.leg, None).session
-        wanted = "Discovery" if scenario.traffic.get("io") == "discovery" else "Normal"
-        if session is not None and session.type != wanted:
-            return
-        self._needs_open = False
-        look = Look(event.conn, event.at, event.leg, state, self._rng, {}, event="full-feature", n=event.n)
-        needs = [need for need in scenario.needs if asks_login(need)]
-        self._missing(unmet(needs, look, self._facts), event)
-
-    def _missing(self, found: tuple[str, ...], event: FullFeature | None) -> None:
-        evidence: tuple[Evidence, ...] = ()
-        if event is not None:
-            text = "full feature phase"
-            evidence = (Evidence(n=event.n, at=event.at, conn=event.conn, leg=str(event.leg), text=text),)
-        for text in found:
-            self._skipped = True
-            self._find("need", "skipped", text, evidence)
-
     # --- the end --------------------------------------------------------------------------------------------------
 
     def _find(self, about: str, verdict: Verdict, text: str, evidence: tuple[Evidence, ...] = ()) -> None:
         self._findings.append(Finding(about=about, verdict=verdict, text=text, evidence=evidence))
+
+    def _missing(self, needs: tuple[Finding, ...]) -> None:
+        self._skipped = self._skipped or bool(needs)
+        self._findings += needs
 
     def _unfired(self) -> tuple[str, ...]:
         relay = self._relay
