@@ -1,10 +1,13 @@
 """Every error of the program, in one tree with three branches.
 
 Either the peer's bytes are bad (`PeerError`), or what the user gave us is wrong (`UserError`), or the program has a
-fault of its own (`InternalError`). A message says what, where, what was expected and what came instead.
+fault of its own (`InternalError`). A message says what, where, what was expected and what came instead; where a name is
+wrong it asks for the one that was `meant`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 __all__ = [
     "AhsError",
@@ -20,6 +23,7 @@ __all__ = [
     "TextError",
     "UsageError",
     "UserError",
+    "meant",
 ]
 
 
@@ -89,3 +93,14 @@ class FileError(UserError):
 
 class InternalError(IscsiProxyError):
     """A promise of this program was broken by the program itself."""
+
+
+def meant(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
+    """Ask whether the nearest of the names was meant; if none is near say `otherwise`, or which names there are."""
+    from difflib import get_close_matches  # most runs are in want of none
+
+    known = {one.lower(): one for one in names}
+    near = get_close_matches(name.lower(), known, n=1)
+    if near:
+        return f"did you mean {known[near[0]]}?"
+    return f"there are: {', '.join(known.values()) or 'none'}" if otherwise is None else otherwise

@@ -18,7 +18,7 @@ import click
 
 from iscsiproxy import __version__
 from iscsiproxy.cli.plain import make_printable
-from iscsiproxy.errors import IscsiProxyError, UserError
+from iscsiproxy.errors import IscsiProxyError, UserError, meant
 
 __all__ = ["main"]
 
@@ -81,11 +81,8 @@ class _Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], _COMMANDS, n=1)
-            if near:
-                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            if hint := meant(args[0], _COMMANDS, ""):
+                raise click.UsageError(f"{error.message} {hint[:1].upper()}{hint[1:]}", ctx) from None
             raise
 
 

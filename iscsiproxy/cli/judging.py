@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from iscsiproxy import checks
 from iscsiproxy.checks.catalogue import RULES
 from iscsiproxy.checks.known import Deviation, read_known
-from iscsiproxy.errors import UsageError
+from iscsiproxy.errors import UsageError, meant
 
 __all__ = ["known_lists", "shipped_lists"]
 
@@ -29,9 +28,7 @@ def known_lists(names: Sequence[str]) -> tuple[Deviation, ...]:
         path = Path(name)
         if not path.is_file():
             if name not in shipped:
-                near = get_close_matches(name, shipped, n=1)
-                hint = f"; did you mean {near[0]}?" if near else f" ({', '.join(shipped)} ship)" if shipped else ""
-                raise UsageError(f"--known {name}: there is no such file or list{hint}")
+                raise UsageError(f"--known {name}: there is no such file or list ({meant(name, shipped)})")
             path = shipped[name]
         try:
             text = path.read_text(encoding="utf-8")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import click
 
-from iscsiproxy.errors import UsageError
+from iscsiproxy.errors import UsageError, meant
 from iscsiproxy.peers.chap import Account
 from iscsiproxy.peers.deviation import Deviation
 
@@ -31,9 +30,8 @@ class Seconds(click.FloatRange):
 
 def near(name: str, names: Iterable[str]) -> str:
     """Ask, in brackets, whether the nearest of the names was meant; nothing if none is near."""
-    lowered = {one.lower(): one for one in names}
-    found = get_close_matches(name.lower(), lowered, n=1)
-    return f" (did you mean {lowered[found[0]]}?)" if found else ""
+    hint = meant(name, names, "")
+    return f" ({hint})" if hint else ""
 
 
 def choose_quirks(

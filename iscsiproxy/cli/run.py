@@ -17,6 +17,7 @@ import trio
 from iscsiproxy import __version__
 from iscsiproxy.api.address import TOKEN_VARIABLE, ApiAddress
 from iscsiproxy.api.server.presence import Run
+from iscsiproxy.api.server.timers import DEFAULTS, Patience, parse_timer
 from iscsiproxy.capture import Capture
 from iscsiproxy.checks.known import Deviation, Known
 from iscsiproxy.checks.profiles import DEFAULT, Profile
@@ -63,6 +64,7 @@ class _Plan:
     api: str | None
     console: bool
     scratch: bool
+    patience: Patience
     argv: tuple[str, ...]
 
 
@@ -92,6 +94,9 @@ class _Plan:
 @click.option("--scratch", is_flag=True,
               help="What is on the target may be overwritten: no fault that is armed live needs to be "
               "confirmed.")  # fmt: skip
+@click.option("--timer", "timers", multiple=True, metavar="NAME=SECONDS",
+              help="How long a peer waits, for the countdown while a PDU is held; 0: for ever; may be repeated.  "
+              f"[{', '.join(f'{name} {seconds:g}' for name, (seconds, _) in DEFAULTS.items())}]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines.")
 @click.option("-v", "--verbose", count=True, help="Show connections and decisions; twice: every PDU.")
 @click.argument("argv", nargs=-1, metavar="[-- CMD ...]", type=click.UNPROCESSED)
@@ -112,6 +117,7 @@ def command(
     console: bool,
     api: str | None,
     scratch: bool,
+    timers: tuple[str, ...],
     as_json: bool,
     verbose: int,
     argv: tuple[str, ...],
@@ -138,6 +144,7 @@ def command(
         api=api or ("no" if argv else None),
         console=_on_terminal(console, argv, as_json=as_json, api=api),
         scratch=scratch,
+        patience=Patience(dict(map(parse_timer, timers))),
         argv=argv,
     )
     screen = Screen(sys.stderr if argv else sys.stdout, as_json=as_json, verbosity=verbose)
@@ -229,6 +236,7 @@ async def _run(plan: _Plan, screen: Screen) -> int:
                 journal=plan.journal,
                 capture=plan.capture,
                 always=plan.console,
+                patience=plan.patience,
                 lost=lambda: sum(recorder.lost for recorder in recorders.values()),
             )
             control = Controlled(proxy, run, judge=judge, scenarios=plan.scenarios)

@@ -7,11 +7,10 @@ the files are inside the package, in a checkout beside it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from iscsiproxy.engine import SPECS
-from iscsiproxy.errors import FileError, UsageError
+from iscsiproxy.errors import FileError, UsageError, meant
 from iscsiproxy.language import lint, load_all
 from iscsiproxy.language.spec import Scenario
 
@@ -51,8 +50,7 @@ def find(name: str) -> Path:
     library = shipped()
     if name in library:
         return library[name]
-    near = get_close_matches(name, [*library, *groups()], n=1)
-    hint = f"did you mean {near[0]}?" if near else "`iscsiproxy faults` lists them"
+    hint = meant(name, [*library, *groups()], "`iscsiproxy faults` lists them")
     raise UsageError(f"no scenario is called {name!r} ({hint})")
 
 
@@ -99,9 +97,7 @@ def every(names: Iterable[str], settings: Mapping[str, str]) -> tuple[Scenario, 
         found[chosen[0].name] = chosen
     for key in settings:
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-            raise UsageError(f"no scenario has a parameter {key!r} ({hint})")
+            raise UsageError(f"no scenario has a parameter {key!r} ({meant(key, sorted(known))})")
     return tuple(scenario for chosen in found.values() for scenario in chosen)
 
 

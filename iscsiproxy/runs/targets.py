@@ -21,7 +21,7 @@ from typing import IO, Final, Literal
 
 import trio
 
-from iscsiproxy.errors import PeerError, UsageError
+from iscsiproxy.errors import PeerError, UsageError, meant
 from iscsiproxy.peers.chap import Account
 from iscsiproxy.peers.deviation import Deviation
 from iscsiproxy.peers.initiator.url import DEFAULT_PORT, parse_url
@@ -119,8 +119,7 @@ def quirk_names(
     found: dict[str, None] = {}
     for name in filter(None, (word.strip() for word in text.split(","))):
         if name not in quirks and name not in personalities:
-            near = get_close_matches(name, (*quirks, *personalities), n=1)
-            hint = f"did you mean {near[0]}?" if near else "`--list-quirks` of the peer lists them"
+            hint = meant(name, (*quirks, *personalities), "`--list-quirks` of the peer lists them")
             raise UsageError(f"no quirk is called {name!r} ({hint})")
         found.update(dict.fromkeys(personalities.get(name, (name,))))
     return tuple(found)

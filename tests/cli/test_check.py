@@ -104,7 +104,7 @@ def test_nothing_to_judge_is_no_pass(write: Write) -> None:
     [
         ((), "Missing argument 'FILE'"),
         (("nothing.jsonl",), "does not exist"),
-        (("{journal}", "--known", "tgt-1.0.84"), "there is no such file or list; did you mean tgt-1.0.85?"),
+        (("{journal}", "--known", "tgt-1.0.84"), "there is no such file or list (did you mean tgt-1.0.85?)"),
         (("{journal}", "--profile", "rfc1"), "'rfc1' is not one of"),
         (("{text}",), "expected the first line of a journal"),
     ],

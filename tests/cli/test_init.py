@@ -29,4 +29,4 @@ def test_help(args: tuple[str, ...]) -> None:
 def test_a_misspelt_subcommand_suggests_the_right_one() -> None:
     done = program("decoed")
     assert done.returncode == 2
-    assert "No such command 'decoed'. Did you mean 'decode'?" in done.stderr
+    assert "No such command 'decoed'. Did you mean decode?" in done.stderr

@@ -12,6 +12,7 @@ import pytest
 from iscsiproxy.api.client import ApiError, Client
 from iscsiproxy.checks.profiles import DEFAULT
 from tests.cli.program import program, serving
+from tests.proxy.fakes import login_request
 
 _ROUTE = ("--listen", ":0", "--target", "127.0.0.1:1")
 
@@ -45,6 +46,10 @@ def _error(*args: str) -> str:
         (
             (*_ROUTE, "--journal", "/nowhere/at/all"),
             "cannot write /nowhere/at/all: No such file or directory",
+        ),
+        (
+            (*_ROUTE, "--timer", "login_timout=3"),
+            "there is no timer 'login_timout' (did you mean login_timeout?)",
         ),
         ((*_ROUTE, "--", "/no/such/program"), "cannot run /no/such/program: No such file or directory"),
     ],
@@ -192,3 +197,20 @@ def test_what_is_armed_live_acts_and_is_told_with_the_run(tmp_path: Path) -> Non
         events = [json.loads(line)["event"] for line in process.stdout]
         assert process.wait(10) == 0
     assert {"fired", "refused"} <= set(events)
+
+
+def test_the_countdown_of_a_held_pdu_is_by_the_timers_that_were_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        route = ("--listen", ":0", "--target", f"127.0.0.1:{target.getsockname()[1]}")
+        more = ("--api", str(tmp_path / "api.sock"), "--timer", "login_timeout=100")
+        with serving(*route, *more) as (_, ready), Client(ready["api"]) as client:
+            client.arm(line="hold Login-Request")
+            host, _, port = ready["listen"][0].rpartition(":")
+            with socket.create_connection((host, int(port))) as initiator:
+                with client.events(since=0) as events:
+                    initiator.sendall(login_request().raw)
+                    assert any(event.what == "held" for event in events)
+                (held,) = client.held()
+                assert held.timer is not None
+                assert (held.timer.what, held.timer.why) == ("login", "login_timeout 100 s, as was told")
+                assert 50 < held.timer.left <= 100

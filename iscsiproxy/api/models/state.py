@@ -17,7 +17,7 @@ class Route(Told, frozen=True, kw_only=True):
 
 
 class Timer(Told, frozen=True, kw_only=True):
-    """The timer of a peer that runs out next while PDU `n` is held, by the usual defaults of such peers."""
+    """The timer of a peer that runs out next while PDU `n` is held. `why` names it, and says whose default it is."""
 
     n: int
     what: Literal["NOP", "Data-Out", "login", "command"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import count
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from iscsiproxy.engine import SPECS, Engine
 from iscsiproxy.engine.byhand import BY_HAND
 from iscsiproxy.engine.captures import Book
 from iscsiproxy.engine.rules import ActiveRule
-from iscsiproxy.errors import FileError, UserError
+from iscsiproxy.errors import FileError, UserError, meant
 from iscsiproxy.language.harm import harm_of
 from iscsiproxy.language.line import Line, load_line, read_line
 from iscsiproxy.language.loader import load_all
@@ -147,8 +146,7 @@ class Armoury:
             try:
                 text, file = self._library.read(asked.scenario)
             except KeyError:
-                near = get_close_matches(asked.scenario, list(self._library.names()), n=1)
-                hint = f"did you mean {near[0]}?" if near else None
+                hint = meant(asked.scenario, self._library.names(), "") or None
                 raise Refusal(404, f"no scenario is called {asked.scenario}", hint=hint) from None
         try:
             return Origin(scenario=_scenario(text, file, asked.params))
@@ -192,9 +190,7 @@ class Armoury:
         found = tuple(one for one in self.rules() if one.scenario == scenario)
         if not found:
             known = list(dict.fromkeys(rule.scenario for rule in self._relay_rules()))
-            near = get_close_matches(scenario, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none'}"
-            raise Refusal(404, f"no scenario is armed that is called {scenario}", hint=hint)
+            raise Refusal(404, f"no scenario is armed that is called {scenario}", hint=meant(scenario, known))
         return found
 
     def named(self, scenario: str, rule: str | None) -> frozenset[str]:
@@ -240,8 +236,7 @@ def _scenario(text: str, file: str, settings: Mapping[str, str]) -> Scenario:
     params, axes = set(plain[0].params), set(plain[0].axes)
     for name in settings:
         if name not in params | axes:
-            near = get_close_matches(name, params | axes, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(params | axes)) or 'none'}"
+            hint = meant(name, sorted(params | axes))
             raise Refusal(400, f"{plain[0].name} has no parameter {name!r}", hint=hint)
     found = load_all(
         text,

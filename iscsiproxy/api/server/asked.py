@@ -6,7 +6,6 @@ Bodies are JSON. A query parameter is the text itself where a text is wanted, el
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -14,6 +13,7 @@ import msgspec
 
 from iscsiproxy.api.operations import Operation
 from iscsiproxy.api.server.refusal import Refusal
+from iscsiproxy.errors import meant
 
 __all__ = ["MOST_BYTES", "read_arguments", "read_body", "read_query"]
 
@@ -96,18 +96,13 @@ def _refused(error: msgspec.ValidationError, model: type[Any], what: Literal["bo
     where = f"`{place}` in the {what}" if place else f"the {what}"
     names = [one.name for one in msgspec.structs.fields(model)]
     if unknown := _UNKNOWN.fullmatch(said):
-        return Refusal(400, f"{where} has no {unknown['name'][:40]!r}", hint=_nearest(unknown["name"], names))
+        return Refusal(400, f"{where} has no {unknown['name'][:40]!r}", hint=meant(unknown["name"], names))
     if missing := _MISSING.fullmatch(said):
         return Refusal(400, f"{where} lacks {missing['name']!r}")
     if choice := _CHOICE.fullmatch(said):
         return Refusal(400, f"{where}: expected {_choices(model, place)}, got {choice['value'][:40]}")
     said = said.replace(" | null", "") if what == "query" else said
     return Refusal(400, f"{where}: {said[:1].lower()}{said[1:]}")
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    near = get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}" if names else "it is empty"
 
 
 def _choices(model: type[Any], name: str) -> str:

@@ -14,7 +14,6 @@ from iscsiproxy.api import models
 from iscsiproxy.api.server.hands import Hands
 from iscsiproxy.api.server.presence import Findings, Run
 from iscsiproxy.api.server.refusal import Refusal
-from iscsiproxy.api.server.timers import next_timer
 from iscsiproxy.api.server.views import connections, pdu_view, sessions, tasks
 from iscsiproxy.api.server.vocabulary import vocabulary
 from iscsiproxy.engine import SPECS
@@ -51,7 +50,7 @@ class Control(Hands):
         """Tell of the run as a whole."""
         relay, run = self._relay, self._run
         (rules, armed), held = self._armoury.counts(), self._holdings()
-        timers = [timer for one in held if (timer := next_timer(relay, one)) is not None]
+        timers = [timer for one in held if (timer := run.patience.next_timer(relay, one)) is not None]
         stalled = sum(any(pair.leg(end).stalled for end in End) for pair in relay.pairs.values())
         return models.Proxy(
             version=__version__,

@@ -6,7 +6,6 @@ from iscsiproxy.api import models
 from iscsiproxy.api.server.injecting import lookout
 from iscsiproxy.api.server.presence import Presence
 from iscsiproxy.api.server.refusal import Refusal, refusal_of
-from iscsiproxy.api.server.timers import next_timer
 from iscsiproxy.api.server.veiling import summed_up, veiled
 from iscsiproxy.api.server.views import end_name, show
 from iscsiproxy.engine import SPECS
@@ -100,7 +99,7 @@ class Hands(Presence):
             summary=summed_up(one.pdu, one.changes),
             changes=veiled(one.changes, one.pdu),
             behind=one.behind,
-            timer=next_timer(self._relay, one),
+            timer=self._run.patience.next_timer(self._relay, one),
         )
 
     # --- PDUs of our own ---------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from iscsiproxy.api.server.armoury import Armoury, Library
 from iscsiproxy.api.server.explaining import Explaining
 from iscsiproxy.api.server.history import History, Stream
 from iscsiproxy.api.server.recorder import Recorder
+from iscsiproxy.api.server.timers import Patience
 from iscsiproxy.api.server.watching import wanted_by
 from iscsiproxy.engine import Engine
 from iscsiproxy.language.spec import Scenario
@@ -46,7 +47,10 @@ class Findings(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What there is to know of a run beside its proxy. `always` follows numbers and tasks from the start."""
+    """What there is to know of a run beside its proxy.
+
+    `always` follows numbers and tasks from the start. `patience` is how long the peers are taken to wait.
+    """
 
     seed: int
     library: Library
@@ -55,6 +59,7 @@ class Run:
     journal: Path | None = None
     capture: Path | None = None
     always: bool = False
+    patience: Patience = field(default_factory=Patience)
     findings: Findings | None = None
     lost: Callable[[], int] = field(default=lambda: 0)
 

@@ -12,6 +12,7 @@ from iscsiproxy.api.server.control import Control
 from iscsiproxy.api.server.history import Stream
 from iscsiproxy.api.server.presence import Run
 from iscsiproxy.api.server.refusal import Refusal
+from iscsiproxy.api.server.timers import Patience
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.wire.fields import NO_TAG
@@ -175,11 +176,16 @@ def refused(call: Callable[[], object]) -> Refusal:
 
 @asynccontextmanager
 async def stand(
-    *scenarios: Scenario, pdus: bool = False, scratch: bool = False, always: bool = False, **settings: Any
+    *scenarios: Scenario,
+    pdus: bool = False,
+    scratch: bool = False,
+    always: bool = False,
+    timers: Mapping[str, float] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Stand]:
     """Run a proxy that can be controlled; with `pdus` somebody records PDUs from the start."""
     async with bench(*scenarios, pdus=pdus, open_to_rules=True, **settings) as the:
-        run = Run(seed=1, library=LIBRARY, scratch=scratch, always=always)
+        run = Run(seed=1, library=LIBRARY, scratch=scratch, always=always, patience=Patience(timers))
         control = Control(the.proxy, run, scenarios=scenarios)
         control.begin()
         try:

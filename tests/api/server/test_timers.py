@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -7,7 +8,8 @@ import trio
 import trio.testing
 
 from iscsiproxy.api.models import Held, Timer
-from iscsiproxy.api.server.timers import next_timer
+from iscsiproxy.api.server.timers import Patience, parse_timer
+from iscsiproxy.errors import UsageError
 from iscsiproxy.wire.fields import NO_TAG
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
@@ -126,7 +128,7 @@ async def test_the_run_tells_the_next_of_all(mock_clock: Clock) -> None:
                 what="NOP",
                 end="initiator",
                 left=9.0,
-                why="a ping after 5 s of silence and 5 s for its answer: open-iscsi",
+                why="noop_out_interval 5 s: open-iscsi, noop_out_timeout 5 s: open-iscsi",
             )
         )
 
@@ -143,4 +145,53 @@ async def test_where_the_connection_has_gone_no_timer_runs() -> None:
         initiator.reset()
         await target.until_reset()
         await the.bench.no_pairs()
-        assert next_timer(the.relay, holding) is None
+        assert Patience().next_timer(the.relay, holding) is None
+
+
+@pytest.mark.parametrize(
+    ("told_", "what", "left", "why"),
+    [
+        ({"noop_out_timeout": 30}, "command", 29.0, "command_timeout 30 s: Linux"),
+        ({"noop_out_interval": 0}, "command", 29.0, "command_timeout 30 s: Linux"),
+        ({"noop_out_timeout": 0, "command_timeout": 60}, "command", 59.0, "command_timeout 60 s, as was told"),
+        ({"noop_out_timeout": 0, "command_timeout": 0}, None, 0.0, ""),
+    ],
+)
+async def test_what_is_told_of_the_peers_counts(
+    told_: dict[str, float], what: str | None, left: float, why: str, mock_clock: Clock
+) -> None:
+    async with stand(always=True, patience=100, timers=told_) as the:
+        held = await held_behind(the, "hold SCSI-Command", mock_clock, write(2, 1))
+        if what is None:
+            assert held.timer is None
+        else:
+            assert told(held) == (what, "initiator", left)
+            assert held.timer is not None
+            assert held.timer.why == why
+
+
+def test_a_timer_is_read_strictly() -> None:
+    assert parse_timer("dataout_timeout=2.5") == ("dataout_timeout", 2.5)
+    assert parse_timer("noop_out_interval=0") == ("noop_out_interval", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("noop_out_timeut=3", "there is no timer 'noop_out_timeut' (did you mean noop_out_timeout?)"),
+        ("x=3", "there is no timer 'x' (there are: login_timeout, "),
+        ("login_timeout", "'login_timeout': expected login_timeout=SECONDS, as in login_timeout=15; 0: there is none"),
+        ("login_timeout=-1", "expected login_timeout=SECONDS"),
+        ("login_timeout=nan", "expected login_timeout=SECONDS"),
+        ("login_timeout=inf", "expected login_timeout=SECONDS"),
+        ("login_timeout=soon", "expected login_timeout=SECONDS"),
+    ],
+)
+def test_what_is_no_timer_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        parse_timer(text)
+
+
+def test_repr_says_what_was_told() -> None:
+    assert repr(Patience()) == "<Patience by default>"
+    assert repr(Patience({"login_timeout": 2})) == "<Patience {'login_timeout': 2}>"
