@@ -37,8 +37,8 @@ def groups() -> Mapping[str, tuple[str, ...]]:
     return {group: tuple(found[group]) for group in sorted(found)}
 
 
-def find(name: str) -> Path:
-    """Give the file that a user means: a path, or the name of a shipped scenario.
+def find(name: str, library: Mapping[str, Path] | None = None) -> Path:
+    """Give the file that a user means: a path, or the name of a shipped scenario; `library` are these, if known.
 
     Raises UsageError, with the nearest shipped name, if there is neither.
     """
@@ -47,10 +47,10 @@ def find(name: str) -> Path:
         if not path.is_file():
             raise UsageError(f"there is no file {name}")
         return path
-    library = shipped()
-    if name in library:
-        return library[name]
-    hint = meant(name, [*library, *groups()], "`iscsiproxy faults` lists them")
+    known = shipped() if library is None else library
+    if name in known:
+        return known[name]
+    hint = meant(name, [*known, *groups()], "`iscsiproxy faults` lists them")
     raise UsageError(f"no scenario is called {name!r} ({hint})")
 
 
@@ -75,10 +75,11 @@ def every(names: Iterable[str], settings: Mapping[str, str]) -> tuple[Scenario, 
     Each setting goes to the scenarios that know it. Raises UsageError for one that no scenario knows, and for a
     scenario named twice; FileError for a file that is wrong.
     """
+    library = shipped()
     found: dict[str, tuple[Scenario, ...]] = {}
     known: set[str] = set()
     for name in names:
-        path = find(name)
+        path = find(name, library)
         text = _read(path)
         plain = load_all(text, file=str(path), acts=SPECS)
         params, axes = set(plain[0].params), set(plain[0].axes)

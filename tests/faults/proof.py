@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from iscsiproxy.language.spec import Scenario
@@ -18,6 +19,10 @@ from tests.faults.deviating import driving_through, free_port, standing_before
 from tests.runs.playing import Own, disarmed, hastened, play
 
 __all__ = ["Deviant", "Proof", "beside", "conforms", "deviates", "proves_nothing", "quirk", "runs_of"]
+
+
+#: How long a scenario without its faults goes on, in seconds: some rounds of I/O, for nothing is to come.
+_CALM = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +76,7 @@ def beside(name: str, rules: str, **more: Any) -> Deviant:
     return Deviant(name=name, rules=rules, **more)
 
 
+@cache
 def runs_of(name: str) -> tuple[Scenario, ...]:
     """Give the runs of a shipped scenario."""
     return every([str(shipped()[name])], {})
@@ -101,8 +107,8 @@ async def proves_nothing(scenario: Scenario, proof: Proof) -> None:
 
 
 async def _play(scenario: Scenario, proof: Proof, deviant: Deviant | None = None, *, calm: bool = False) -> RunResult:
-    if calm:  # nothing is to come, and so nothing has to be given time
-        hasty = disarmed(hastened(scenario, hang=proof.hang))
+    if calm:
+        hasty = disarmed(hastened(scenario, within=_CALM, hang=proof.hang))
     else:
         hasty = hastened(scenario, within=proof.within, hang=proof.hang)
     target: str | Own = proof.target
