@@ -31,6 +31,7 @@ from iscsiproxy.language.spec import Act, ActSpec, Param, ParamKind, Pattern, Po
 from iscsiproxy.language.tokens import MAX_TEXT, duration_value
 from iscsiproxy.language.values import Values
 from iscsiproxy.language.vocabulary import HEADS, ITEMS, having_field, item_of
+from iscsiproxy.wire.cdb import CDB_NAMES
 from iscsiproxy.wire.opcodes import End, sender_of
 
 __all__ = ["Line", "load_line", "read_acts", "read_line", "read_pattern", "receivers", "tree_of"]
@@ -348,8 +349,21 @@ class _Reader:
             hint = f"a value is given with `=`: `{word}=…`"
         elif main is None and entries and param is not None:
             hint = f"the main parameter comes first: `{spec.name} {word} …`"
-        hint = hint or nearest(word, ITEMS) or "the moment begins with a PDU or an event, or behind `when`"
+        hint = (
+            hint
+            or nearest(word, ITEMS)
+            or _command_hint(word)
+            or "the moment begins with a PDU or an event, or behind `when`"
+        )
         return problem(f"`{word}` does not belong here, behind `{spec.name}`", scan.here, hint)
+
+
+def _command_hint(word: str) -> str | None:
+    """Tell how a SCSI command is meant that is named alone; of several alike the one with ten bytes."""
+    said = word.upper().replace("_", " ")
+    alike = (name for name in CDB_NAMES if re.split(r"[ (]", name)[0] == said)
+    name = next((one for one in (said, f"{said}(10)", *alike) if one in CDB_NAMES), None)
+    return None if name is None else f'a SCSI command is meant by `SCSI-Command where CDB.name == "{name}"`'
 
 
 #: Words that go on with a moment

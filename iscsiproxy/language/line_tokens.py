@@ -11,7 +11,7 @@ from typing import Final
 
 from iscsiproxy.language.document import MAX_DEPTH, Entry, Listing, Node, Scalar, Table
 from iscsiproxy.language.problems import problem
-from iscsiproxy.language.spec import ActSpec, ParamKind, Position
+from iscsiproxy.language.spec import ActSpec, Item, ParamKind, Position
 from iscsiproxy.language.vocabulary import ITEMS, item_of
 
 __all__ = ["KEY", "Scanner", "begins_moment", "check_once", "held_together", "main_follows"]
@@ -21,7 +21,7 @@ KEY: Final = re.compile(r"([$A-Za-z_0-9][\w$.#+-]*)=(?!=)", re.ASCII)
 _WORD = re.compile(r"[^\s;=]+|=+")
 #: An operator that goes on with a sum behind a blank
 _GOES_ON = re.compile(r"\s+[-+*/%&]\s+(?=[^\s;])")
-_PLAIN_ITEMS: Final = frozenset(re.sub(r"[^a-z0-9]", "", item.lower()) for item in ITEMS)
+_PLAIN_ITEMS: Final = {re.sub(r"[^a-z0-9]", "", item.lower()): item for item in ITEMS}
 
 
 class Scanner:
@@ -203,7 +203,11 @@ def check_once(key: Scalar, entries: list[Entry]) -> None:
 
 def begins_moment(word: str) -> bool:
     """Tell whether a word is a PDU or an event, or one that is written a little otherwise."""
-    return item_of(word) is not None or re.sub(r"[^a-z0-9]", "", word.lower()) in _PLAIN_ITEMS
+    return _item_meant(word) is not None
+
+
+def _item_meant(word: str) -> Item | None:
+    return item_of(word) or item_of(_PLAIN_ITEMS.get(re.sub(r"[^a-z0-9]", "", word.lower()), ""))
 
 
 def main_follows(spec: ActSpec, scan: Scanner) -> bool:
@@ -212,10 +216,10 @@ def main_follows(spec: ActSpec, scan: Scanner) -> bool:
     if param is None or scan.sees("([{\"'"):
         return param is not None
     word = scan.word
-    item = item_of(word)
+    item = _item_meant(word)
     if param.kind is ParamKind.PDU and item is not None:
         return bool(item.opcodes) and (param.pdus is None or item.opcodes <= param.pdus)
-    return word != "when" and not begins_moment(word)
+    return word != "when" and item is None
 
 
 def held_together(node: Node) -> Node:

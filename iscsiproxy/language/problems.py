@@ -43,6 +43,7 @@ _ALIASES = {
     "len": "length",
     "lba": "CDB.LBA",
     "blocks": "CDB.blocks",
+    "cdb.opcode": "CDB.name",
     "reset": "rst",
     "wait": "delay",
     "hold": "delay",
