@@ -55,7 +55,8 @@ async def stall(
     """
     number = await desk.connection(conn)
     done = await desk.api.stall(number, end=end, at_most=limit)
-    return said(line(f"connection {number} stands still; `resume {number}` ends it"), data=done)
+    ends = f"`resume {number}` ends it" if limit is None else f"it goes on after {limit:g} s, or with `resume {number}`"
+    return said(line(f"connection {number} stands still; {ends}"), data=done)
 
 
 async def resume(desk: Desk, conn: Conn | None = None) -> Answer:

@@ -36,10 +36,15 @@ def test_a_connection_that_was_closed_is_no_longer_in_use() -> None:
 
 def test_a_connection_stands_still_until_it_is_resumed() -> None:
     proxy = FakeProxy()
-    [stalled, resumed, again] = played(proxy, "stall for 5s", "resume", "resume")
+    [stalled, resumed, again] = played(proxy, "stall", "resume", "resume")
     assert texts(stalled) == ["connection 1 stands still; `resume 1` ends it"]
     assert texts(resumed) == ["connection 1 goes on"]
     assert texts(again) == ["no connection stands still"]
+
+
+def test_a_connection_stands_still_for_a_time() -> None:
+    said = "connection 1 stands still; it goes on after 0.3 s, or with `resume 1`"
+    assert answered(FakeProxy(), "stall 1 target for 300ms") == [said]
 
 
 def test_a_connection_is_resumed_by_its_number() -> None:
