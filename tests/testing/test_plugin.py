@@ -324,7 +324,8 @@ def test_ctrl_c_ends_it_all(where: str, users: pytest.Pytester) -> None:
     )
     users.makeconftest(
         """
-        import threading
+        import signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in its background ignores it
         def pytest_unconfigure():
             print("threads:", [one.name for one in threading.enumerate() if one.name == "iscsiproxy"])
         """
