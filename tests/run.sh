@@ -36,4 +36,4 @@ say "mypy"
 say "pytest"
 export ISCSIPROXY_REQUIRE_PEERS=1
 # Most tests wait for something, so there may be more of them than processors.
-exec "$venv/bin/python" -m pytest -n "$((3 * $(nproc)))" --dist worksteal "$@"
+exec "$venv/bin/python" -m pytest -n "$((2 * $(nproc)))" --dist worksteal "$@"
