@@ -99,8 +99,9 @@ def meant(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
     """Ask whether the nearest of the names was meant; if none is near say `otherwise`, or which names there are."""
     from difflib import get_close_matches  # most runs are in want of none
 
-    known = {one.lower(): one for one in names}
-    near = get_close_matches(name.lower(), known, n=1)
+    known = list(names)
+    lowered = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), lowered, n=1)
     if near:
-        return f"did you mean {known[near[0]]}?"
-    return f"there are: {', '.join(known.values()) or 'none'}" if otherwise is None else otherwise
+        return f"did you mean {lowered[near[0]]}?"
+    return f"there are: {', '.join(known) or 'none'}" if otherwise is None else otherwise

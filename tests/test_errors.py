@@ -34,6 +34,7 @@ def test_a_file_error_says_where(error: FileError, text: str) -> None:
     [
         ("datadigst", ["HeaderDigest", "DataDigest"], None, "did you mean DataDigest?"),
         ("x", ["one", "two"], None, "there are: one, two"),
+        ("x", ["T", "t"], None, "there are: T, t"),
         ("x", [], None, "there are: none"),
         ("x", ["one", "two"], "", ""),
         ("x", ["one", "two"], "`--list` tells", "`--list` tells"),

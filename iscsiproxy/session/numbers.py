@@ -134,13 +134,16 @@ class Numbers:
 
     def passed(self, conn: int, to: End, pdu: Pdu) -> None:
         """Take note of a PDU that was written as it is, on a connection that is not active."""
-        if pdu.opcode == Opcode.LOGIN_REQUEST or pdu.opcode == Opcode.LOGIN_RESPONSE:
+        if pdu.opcode == Opcode.LOGIN_REQUEST:
             self.outgoing(conn, to, pdu)
         else:
             self.recall(conn, to, pdu)
 
     def recall(self, conn: int, to: End, pdu: Pdu) -> None:
         """Take what a PDU says of numbers that went by as it was, maybe a while ago and unseen."""
+        if pdu.opcode == Opcode.LOGIN_RESPONSE:
+            self.outgoing(conn, to, pdu)  # it says what is acknowledged next, too
+            return
         connection = self._at(conn, pdu)
         opcode = pdu.opcode
         if to is End.TARGET:

@@ -154,6 +154,17 @@ async def test_a_session_that_was_there_before_anybody_looked_is_asked_at_once()
         assert [asked[name] for name in ("CmdSN", "ExpStatSN")] == [2, 2]
 
 
+async def test_a_session_that_has_only_logged_in_is_asked_at_once_too() -> None:
+    async with stand() as the:
+        initiator, target = await the.login()
+        await the.control.inject(injection("NOP-Out", wait=0))
+        asked = await target.pdu()
+        assert [asked[name] for name in ("CmdSN", "ExpStatSN")] == [1, 2]
+        await the.control.inject(injection("NOP-In", wait=0))
+        asked = await initiator.pdu()
+        assert [asked[name] for name in ("StatSN", "ExpCmdSN", "MaxCmdSN")] == [2, 1, 64]
+
+
 async def test_numbers_that_are_not_known_are_told() -> None:
     async with stand() as the:
         initiator, target = await the.login()
