@@ -151,6 +151,25 @@ async def test_a_ping_of_ours_is_answered_and_nobody_else_sees_it(tgtd: Tgtd) ->
         assert not [text for text in musts if "StatSN" in text or "CmdSN" in text]
 
 
+async def test_an_idle_session_of_QEMU_that_nobody_has_looked_at_is_asked_at_once(tgtd: Tgtd) -> None:
+    log = tgtd.directory / "qemu.log"
+    orders = ("-c", "read 0 4k", "-c", "sleep 20000")
+    async with running_proxy(tgtd) as proxy:
+        through = tgtd.address(host=proxy.host, port=proxy.port)
+        async with running("stdbuf", "-oL", "qemu-io", *orders, *through.image_opts(), log=log):
+            with trio.fail_after(10):
+                while "read 4096/4096" not in log.read_text():
+                    await trio.sleep(0.02)
+            async with AsyncClient(proxy.ready["api"]) as api:
+                (session,) = await api.sessions()
+                assert session.initiator.CmdSN == session.target.CmdSN is not None
+                for pdu, answer in (("NOP-In TTT=1", "NOP-Out"), ("NOP-Out", "NOP-In")):
+                    asked = await api.inject(pdu=pdu)
+                    assert asked.answer is not None
+                    assert asked.answer.label == answer
+                assert (await api.proxy()).internal_errors == ()
+
+
 async def test_a_connection_is_killed_and_the_load_comes_back(tgtd: Tgtd) -> None:
     async with driven(tgtd) as (api, _, _):
         ((conn,),) = [one.connections for one in await api.sessions()]
