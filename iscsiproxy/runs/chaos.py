@@ -305,6 +305,8 @@ class _Chaos:
                         self._forces.commands += 1
                         self._news.set()
                 case Fired():
+                    if self._forces is not None:
+                        self._forces.take(event)
                     self._news.set()
                 case IoDone(what="good"):
                     self._good += 1

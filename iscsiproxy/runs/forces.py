@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from iscsiproxy.language.plans import Fault
 from iscsiproxy.language.spec import Scenario
 from iscsiproxy.proxy.relay import Relay
 from iscsiproxy.runs.storm import Decision
-from iscsiproxy.session.events import Drawn
+from iscsiproxy.session.events import Drawn, Fired
 
 __all__ = ["Forces", "sleeping"]
 
@@ -19,12 +19,16 @@ What = Literal["armed", "fired", "expired", "missed"]
 
 @dataclass(slots=True, eq=False)
 class _Force:
-    """A fault in force: until `until`, or until each of its rules has fired more often than in `before`."""
+    """A fault in force: until `until`, or until each of its rules has fired more often than in `before`.
+
+    `told` are the rules of which an act has had its effect, even if the firing is not over: a stall that goes on.
+    """
 
     number: int
     fault: Fault
     until: float
     before: dict[str, int]
+    told: set[str] = field(default_factory=set)
 
 
 class Forces:
@@ -67,6 +71,12 @@ class Forces:
         self._relay.ask(lambda engine: engine.switch(rules, on=True))
         return True
 
+    def take(self, event: Fired) -> None:
+        """Take note that an act has had its effect."""
+        force = self._now.get(event.rule.partition("/")[0])
+        if force is not None:
+            force.told.add(event.rule)
+
     def miss(self, decision: Decision) -> None:
         """Take note of a decision that comes to nothing."""
         self._tell(decision.number, decision.fault, "missed")
@@ -74,18 +84,22 @@ class Forces:
     def review(self) -> None:
         """Take out what has struck, and what has had its time."""
         fired = self._fired() if self._now else {}
-        for name, force in [*self._now.items()]:
-            needed = [f"{name}/{rule.name}" for rule in force.fault.scenario.rules if not rule.optional]
-            if all(fired[name][rule] > force.before[rule] for rule in needed):
-                self.struck[name] += 1
-                self._disarm(force, "fired")
-            elif self._relay.now >= force.until:
-                self._disarm(force, "expired")
+        for force in [*self._now.values()]:
+            if self._relay.now >= force.until or all(fired[force.fault.name][rule] > n for rule, n in _needed(force)):
+                self._take_out(force, fired)
 
     def clear(self) -> None:
         """Take everything out."""
-        self.review()
+        fired = self._fired() if self._now else {}
         for force in [*self._now.values()]:
+            self._take_out(force, fired)
+
+    def _take_out(self, force: _Force, fired: dict[str, dict[str, int]]) -> None:
+        name = force.fault.name
+        if all(rule in force.told or fired[name][rule] > n for rule, n in _needed(force)):
+            self.struck[name] += 1
+            self._disarm(force, "fired")
+        else:
             self._disarm(force, "expired")
 
     def _disarm(self, force: _Force, what: What) -> None:
@@ -107,6 +121,12 @@ class Forces:
         self._relay.tell(
             lambda n, at: Drawn(n=n, at=at, conn=0, number=number, fault=fault, what=what, commands=commands)
         )
+
+
+def _needed(force: _Force) -> list[tuple[str, int]]:
+    """Give the rules that have to fire for a fault to strike, and how often each had fired before."""
+    names = [f"{force.fault.name}/{rule.name}" for rule in force.fault.scenario.rules if not rule.optional]
+    return [(name, force.before[name]) for name in names]
 
 
 def sleeping(scenario: Scenario) -> Scenario:

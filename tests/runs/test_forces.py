@@ -10,7 +10,7 @@ from iscsiproxy.language.plans import Fault
 from iscsiproxy.proxy.relay import Relay, Settings, Sink
 from iscsiproxy.runs.forces import Forces, sleeping
 from iscsiproxy.runs.storm import Decision
-from iscsiproxy.session.events import Connected, Drawn, Event
+from iscsiproxy.session.events import Connected, Drawn, Event, Fired
 
 __all__: list[str] = []
 
@@ -90,3 +90,23 @@ async def test_its_time_is_up_at_the_end() -> None:
     forces.arm(Decision(number=1, fault="two", at=0.0))
     forces.clear()
     assert drawn(told) == [(1, "armed"), (1, "expired")]
+
+
+STALL = """scenario: two
+victim: both
+rules: [{name: a, when: connect nth 1, do: [{stall: {end: target, until: 60s}}]}]
+"""
+
+
+async def test_a_stall_that_goes_on_when_its_time_is_up_has_struck() -> None:
+    forces, relay, told = made(STALL)
+    forces.arm(Decision(number=1, fault="two", at=0.0))
+    connect(relay, 1)
+    for event in told:
+        if isinstance(event, Fired):
+            forces.take(event)
+    forces.review()
+    assert drawn(told) == [(1, "armed")], "it goes on"
+    forces.clear()
+    assert drawn(told) == [(1, "armed"), (1, "fired")]
+    assert forces.struck["two"] == 1
