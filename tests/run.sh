@@ -35,5 +35,7 @@ say "mypy"
 "$venv/bin/python" -m mypy
 say "pytest"
 export ISCSIPROXY_REQUIRE_PEERS=1
+# Hundreds of tests start the program: each would compile it anew where nothing compiled is kept.
+unset PYTHONDONTWRITEBYTECODE
 # Most tests wait for something, so there may be more of them than processors.
 exec "$venv/bin/python" -m pytest -n "$((2 * $(nproc)))" --dist worksteal "$@"
