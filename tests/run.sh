@@ -23,6 +23,7 @@ need qemu-block-extra qemu_speaks_iscsi
 need tshark command -v tshark
 need haproxy command -v haproxy
 need socat command -v socat
+need curl command -v curl
 install_needed
 make_venv dev
 make_editor

@@ -30,6 +30,9 @@ OPTIONS: Mapping[str, str] = {"iscsi.bogus_pdu_max_data_len": str(0xFF_FFFF)}
 
 _MALFORMED = re.compile(r"^\[Malformed Packet: (.*)\]$")
 
+#: As tshark shows flags from version 4.2 on, and as it did before
+_FLAGS: Mapping[str, str] = {"False": "0", "True": "1"}
+
 Digest = Literal["good", "bad"]
 
 
@@ -38,7 +41,7 @@ class Pdu:
     """One PDU as tshark dissected it.
 
     `fields` maps tshark's names, those of its SCSI layer too (`iscsi.cmdsn`, `scsi.lun`, `scsi_sbc.opcode`), to the
-    values shown, in the order in which they stand in the PDU.
+    values shown, in the order in which they stand in the PDU. Flags are "0" and "1".
     `name` is tshark's own for the opcode ("SCSI Command"); `scsi` are its words for the SCSI layer, if there is one.
     `complaints` are expert messages about the PDU, not about the SCSI data in it.
     """
@@ -119,7 +122,8 @@ class _Draft:
         values: dict[str, list[str]] = {}
         for one in (*self.fields, *self.beyond):
             if (name := one.get("name", "")).startswith(("iscsi.", "scsi")):
-                values.setdefault(name, []).append(one.get("show", ""))
+                shown = one.get("show", "")
+                values.setdefault(name, []).append(_FLAGS.get(shown, shown))
         return Pdu(
             frame=frame,
             name=self.proto.get("showname", "").removeprefix("iSCSI (").removesuffix(")"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from iscsiproxy.wire.text import encode_text
 from tests.peers.target.desk import NAMES, said
-from tests.peers.target.login.steps import (
+from tests.peers.target.logins import (
     OFFERS,
     ask,
     begin,
