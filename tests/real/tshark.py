@@ -126,7 +126,7 @@ class _Draft:
                 values.setdefault(name, []).append(_FLAGS.get(shown, shown))
         return Pdu(
             frame=frame,
-            name=self.proto.get("showname", "").removeprefix("iSCSI (").removesuffix(")"),
+            name=self.proto.get("showname", "").strip().removeprefix("iSCSI (").removesuffix(")"),
             fields={name: tuple(shown) for name, shown in values.items()},
             header_digest=_digest(self.fields, "iscsi.headerdigest32"),
             data_digest=_digest(self.fields, "iscsi.datadigest32"),
