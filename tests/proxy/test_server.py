@@ -135,7 +135,7 @@ async def test_a_hundred_connections_leave_nothing_behind(pdus: bool) -> None:
                 await _settled(the.proxy)
                 before, tasks = _descriptors(), trio.lowlevel.current_statistics().tasks_living
         await _settled(the.proxy)
-        assert _descriptors() == before
+        assert _descriptors() <= before  # what an earlier test left may be collected meanwhile
         assert trio.lowlevel.current_statistics().tasks_living == tasks
         assert not the.relay.poller._calls
         assert not the.relay._carrier._slots
