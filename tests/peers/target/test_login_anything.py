@@ -8,12 +8,7 @@ from hypothesis import strategies as st
 from iscsiproxy.peers.keys import KEYS, METHOD_KEYS
 from iscsiproxy.wire.text import encode_text
 from tests.peers.target.desk import NAMES, login_request, status
-from tests.peers.target.logins import (
-    GUARDED,
-    PLAIN,
-    begin,
-    one,
-)
+from tests.peers.target.logins import GUARDED, PLAIN, begin, one
 
 __all__: list[str] = []
 

@@ -8,13 +8,7 @@ from iscsiproxy.peers.target.conduct import Conduct, Disconnect, with_quirks
 from iscsiproxy.peers.target.quirks import W11, W16, W17, W19
 from iscsiproxy.wire.text import encode_text
 from tests.peers.target.desk import NAMES, TSIH, login_request, said
-from tests.peers.target.logins import (
-    ask,
-    begin,
-    done,
-    refused,
-    say_in_parts,
-)
+from tests.peers.target.logins import ask, begin, done, refused, say_in_parts
 
 __all__: list[str] = []
 

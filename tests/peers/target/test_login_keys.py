@@ -9,13 +9,7 @@ import pytest
 from iscsiproxy.peers.keys import METHOD_KEYS
 from iscsiproxy.peers.parameters import Parameters
 from tests.peers.target.desk import INITIATOR, NAMES, said
-from tests.peers.target.logins import (
-    PLAIN,
-    ask,
-    begin,
-    done,
-    refused,
-)
+from tests.peers.target.logins import PLAIN, ask, begin, done, refused
 
 __all__: list[str] = []
 

@@ -9,15 +9,7 @@ from iscsiproxy.peers.parameters import Parameters
 from iscsiproxy.peers.target.settings import TargetSettings
 from iscsiproxy.wire.text import encode_text
 from tests.peers.target.desk import INITIATOR, ISID, NAMES, TARGET, login_request, said
-from tests.peers.target.logins import (
-    ITT,
-    OFFERS,
-    ask,
-    begin,
-    done,
-    one,
-    refused,
-)
+from tests.peers.target.logins import ITT, OFFERS, ask, begin, done, one, refused
 
 __all__: list[str] = []
 

@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 
 from iscsiproxy.wire.text import encode_text
 from tests.peers.target.desk import NAMES, said
-from tests.peers.target.logins import (
-    OFFERS,
-    ask,
-    begin,
-    done,
-    refused,
-    say_in_parts,
-)
+from tests.peers.target.logins import OFFERS, ask, begin, done, refused, say_in_parts
 
 __all__: list[str] = []
 

@@ -9,18 +9,7 @@ import pytest
 from iscsiproxy.peers.chap import Account, Challenge, proves, response
 from iscsiproxy.peers.target.login import Login
 from tests.peers.target.desk import INITIATOR, NAMES, Desk, login_request, said, status
-from tests.peers.target.logins import (
-    ALICE,
-    BOB,
-    GUARDED,
-    TARGET_ACCOUNT,
-    ask,
-    begin,
-    challenged,
-    done,
-    one,
-    refused,
-)
+from tests.peers.target.logins import ALICE, BOB, GUARDED, TARGET_ACCOUNT, ask, begin, challenged, done, one, refused
 
 __all__: list[str] = []
 
