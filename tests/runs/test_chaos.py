@@ -113,7 +113,7 @@ async def test_data_that_is_wrong_fails_unless_a_fault_is_to_blame(tmp_path: Pat
 
 
 async def test_it_is_done_again_and_without_one_it_is_another(tmp_path: Path) -> None:
-    text = PLAN.replace("rate: 10/s", "rate: 4/s")
+    text = PLAN.replace("for: 1500ms, rate: 10/s", "for: 3s, rate: 4/s")
     first = await play(tmp_path, text)
     decisions = decisions_in(read(tmp_path / "journal.jsonl"))
     assert len(decisions) > 2
